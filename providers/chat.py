@@ -1,0 +1,162 @@
+"""Our own values: what is asked of a model and what comes back, in no vendor's words.
+
+A request is the OpenAI chat-completions superset with its top level decoded and everything below still bytes: on the
+same wire it is forwarded as it came, another wire decodes the parts it must translate. An answer is a list of events
+per piece of network data; an event may carry the `frame` it came in, for a client that speaks the same wire.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import msgspec
+
+from providers.errors import ProviderError
+
+Fields = dict[str, msgspec.Raw]
+
+
+class Wire(StrEnum):
+    """A format on the network. The client's and the provider's may be the same one."""
+
+    OPENAI = "openai"
+    RESPONSES = "responses"
+    ANTHROPIC = "anthropic"
+    GEMINI = "gemini"
+    BEDROCK = "bedrock"
+    OLLAMA = "ollama"
+
+
+class FinishReason(StrEnum):
+    STOP = "stop"
+    LENGTH = "length"
+    TOOL_CALLS = "tool_calls"
+    CONTENT_FILTER = "content_filter"
+    ERROR = "error"
+    PAUSE = "pause"
+
+
+class UsageSource(StrEnum):
+    PROVIDER = "provider"  # the provider said so
+    COUNTED = "counted"  # we counted what was sent and received
+    ESTIMATED = "estimated"  # nobody knows; the worst case was booked
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens in disjoint buckets: no token is in two of them, and they sum to the total."""
+
+    input: int = 0  # not cached
+    cached: int = 0
+    cache_write: int = 0
+    output: int = 0  # visible
+    reasoning: int = 0
+    audio: int = 0
+    source: UsageSource = UsageSource.PROVIDER
+
+    @property
+    def prompt(self) -> int:
+        return self.input + self.cached + self.cache_write
+
+    @property
+    def completion(self) -> int:
+        return self.output + self.reasoning + self.audio
+
+    @property
+    def total(self) -> int:
+        return self.prompt + self.completion
+
+
+@dataclass(slots=True)
+class ChatRequest:
+    """One chat completion to ask for. `fields` is never changed in place: adapters build their own."""
+
+    fields: Fields
+    stream: bool = False
+    wants_usage: bool = False  # the client asked for the usage chunk itself
+    wire: Wire = Wire.OPENAI  # of the client, whose frames may pass unchanged
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """The provider has begun to answer."""
+
+    id: str
+    model: str
+    frame: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    text: str
+    frame: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningDelta:
+    text: str
+    frame: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallDelta:
+    """The first delta of an index has `id` and `name`; the rest add to `arguments`."""
+
+    index: int
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+    frame: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class UsageReport:
+    usage: Usage
+    frame: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    reason: FinishReason
+    native: str = ""
+    frame: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class KeepAlive:
+    """Bytes that mean nothing but prove that the provider is there."""
+
+    frame: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The provider reported an error inside a successful response."""
+
+    error: ProviderError
+    frame: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The terminal marker of the wire was seen. A stream that ends without it was interrupted."""
+
+    frame: bytes = b""
+
+
+Event = Start | TextDelta | ReasoningDelta | ToolCallDelta | UsageReport | Finish | KeepAlive | Failed | Ended
+
+
+@dataclass(slots=True)
+class ChatAnswer:
+    """A whole answer. `body` is the provider's own JSON when its wire is the client's."""
+
+    id: str = ""
+    model: str = ""
+    text: str = ""
+    reasoning: str = ""
+    tool_calls: list[ToolCallDelta] = field(default_factory=list)
+    finish: FinishReason | None = None
+    usage: Usage | None = None
+    body: bytes = b""
