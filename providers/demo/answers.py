@@ -110,7 +110,7 @@ def _structured(ask: ChatAsk, talk: Conversation) -> str | None:
             "answer": notice(talk, decorated=False),
             "topic": talk.topic,
             "language": talk.language,
-            "points": [word for word in dict.fromkeys(re.findall(r"[^\W\d_]{5,}", quotable(talk.subject, 200)))][:5],
+            "points": list(dict.fromkeys(re.findall(r"[^\W\d_]{5,}", quotable(talk.subject, 200))))[:5],
         }
     return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
 

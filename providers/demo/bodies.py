@@ -55,14 +55,14 @@ def chat_body(answer: Answer, usage: Usage | None, id: str, created: int, model:
 def chat_events(
     answer: Answer,
     usage: Usage | None,
-    id: str,
+    name: str,
     created: int,
     model: str,
     *,
     wants_usage: bool,
 ) -> list[bytes]:
     """Every event but the deltas is built once; a delta is put between two halves that never change."""
-    head = {"id": id, "object": "chat.completion.chunk", "created": created, "model": model}
+    head = {"id": name, "object": "chat.completion.chunk", "created": created, "model": model}
     head["system_fingerprint"] = _FINGERPRINT
     before = b"data: " + orjson.dumps(head)[:-1] + b',"choices":[{"index":0,"delta":'
     ending = b',"usage":null}\n\n' if wants_usage else b"}\n\n"
