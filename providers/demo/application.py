@@ -21,6 +21,7 @@ from providers.demo.wire import ChatAsk, Refusal
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Operation = Callable[[bytes, Send], Awaitable[None]]
 
 _LONGEST_BODY = 16 * 1024 * 1024
 _LONGEST_PIECE = 16  # characters of a token, at most: tells a hopeless prompt without counting it
@@ -78,7 +79,8 @@ class Application:
         finally:
             self.running -= 1
 
-    def _operation(self, method: str, path: str) -> Callable[[bytes, Send], Awaitable[None]]:
+    def _operation(self, method: str, path: str) -> Operation:
+        operation: Operation
         path = path.rstrip("/")
         name = path.removeprefix("/v1/models/")
         if path == "/v1/models":
@@ -96,7 +98,7 @@ class Application:
             raise Refusal(405, said, code="method_not_supported", headers={"allow": allowed})
         return operation
 
-    async def _answer(self, operation: Callable[[bytes, Send], Awaitable[None]], body: bytes, send: Send) -> None:
+    async def _answer(self, operation: Operation, body: bytes, send: Send) -> None:
         try:
             await operation(body, send)
         except Refusal as refusal:
@@ -172,7 +174,7 @@ def _model(name: str) -> Model:
     return model
 
 
-def _describe(name: str) -> Callable[[bytes, Send], Awaitable[None]]:
+def _describe(name: str) -> Operation:
     async def describe(body: bytes, send: Send) -> None:
         await _send_whole(send, orjson.dumps(bodies.model_entry(_model(name), _BORN)))
 

@@ -48,7 +48,7 @@ def _read_phrases(language: str) -> dict[str, tuple[str, ...]]:
     return {title: tuple(line for line in text.splitlines() if line) for title, text in sections}
 
 
-# Read once, when the module is: 90 small files, so that no answer ever waits for a disk.
+# Read once, when the module is: some seventy small files, so that no answer ever waits for a disk.
 _TEXTS = {language: _read_texts(language) for language in LANGUAGES}
 _PHRASES: Mapping[str, Mapping[str, tuple[str, ...]]] = {language: _read_phrases(language) for language in LANGUAGES}
 

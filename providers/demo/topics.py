@@ -48,7 +48,7 @@ TOPICS: dict[str, Topic] = {
               " sintesis", opens=False),
         Topic("translate", 5, "translat*, traduis*, traduire, traduct*, traduz*, traduce*, traducir, ubersetz*,"
               " how do you say, comment dit-on, wie sagt man, como se dice"),
-        Topic("mail", 3, "mail*, e-mail*, email*, letter, letters, cover letter, courriel*, lettre*, message a, brief,"
+        Topic("mail", 3, "mail*, customer*, client*, reply, kunde*, kundin*, reponse a, e-mail*, email*, letter, letters, cover letter, courriel*, lettre*, message a, brief,"
               " e-mails, anschreiben, nachricht, carta*, correo*, mensaje, invitation*, apolog*, excus*, refund*,"
               " rembours*"),
         Topic("rewrite", 3, "rewrite, rephrase, reword, improve, proofread, polish, correct this, grammar, reformul*,"

@@ -70,7 +70,8 @@ def _shown(number: Decimal, language: str) -> str:
     if "." in text:
         text = text.rstrip("0").rstrip(".")
     thousands, point = _SEPARATORS[language]
-    return text.replace("-", "−").translate(str.maketrans({",": thousands, ".": point}))
+    marks = {ord("-"): "−", ord(","): thousands, ord("."): point}
+    return text.translate(marks)
 
 
 def key_sentences(text: str, most: int = 3) -> list[str]:

@@ -1,0 +1,114 @@
+"""The joints between vendor-free code, adapters and the network: plain values and two small protocols.
+
+An adapter turns values into an `HttpRequest` and bytes into events; only a `Port` sends anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from providers.chat import ChatAnswer, ChatRequest, Event
+from providers.errors import ProviderError
+from providers.registry import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One model at one provider, and how to reach it: everything an adapter may know."""
+
+    provider_id: int
+    provider: str  # slug
+    kind: Kind
+    base_url: str
+    model: str  # the provider's own id
+    credential_id: int | None = None
+    secret: str = field(default="", repr=False)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    timeout_seconds: float = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(default=b"", repr=False)
+    kind: Kind | None = None  # decides which addresses may be dialled, and `demo` the in-memory transport
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds and bytes. One deadline for the whole attempt; `idle` is the longest silence inside it."""
+
+    deadline: float  # loop.time() at which everything ends
+    connect: float = 10.0
+    first_byte: float = 600.0
+    idle: float = 120.0
+    body_bytes: int = 32 * 1024 * 1024
+    header_bytes: int = 32 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    status: int
+    headers: Mapping[str, str]  # lower-case names
+    body: bytes = field(repr=False)
+
+
+class HttpStream(Protocol):
+    """An open answer. `chunks()` may be read once; leaving the context closes the connection."""
+
+    status: int
+    headers: Mapping[str, str]
+
+    def chunks(self) -> AsyncIterator[bytes]: ...
+
+    async def read(self) -> bytes:
+        """The rest of the body, bounded."""
+
+
+class Port(Protocol):
+    """The two methods that reach the network. Both raise only ProviderError (and CancelledError)."""
+
+    async def send(self, request: HttpRequest, limits: Limits) -> HttpAnswer: ...
+
+    def stream(self, request: HttpRequest, limits: Limits) -> AbstractAsyncContextManager[HttpStream]: ...
+
+
+class Decoder(Protocol):
+    """Bytes to events, no I/O. `close()` is called at the end of the body; raises Interrupted if that is too soon."""
+
+    def feed(self, data: bytes) -> list[Event]: ...
+
+    def close(self) -> list[Event]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ListedModel:
+    id: str
+    context: int | None = None
+    max_output: int | None = None
+    embedding: bool = False
+    name: str = ""  # for people
+
+
+class Adapter(Protocol):
+    """What every wire offers. Pure: values in, values out, and ProviderError for what the provider got wrong."""
+
+    def chat_request(self, request: ChatRequest, target: Target) -> tuple[HttpRequest, list[str]]:
+        """The bytes to send, and a warning in words for each field that was dropped or renamed."""
+
+    def chat_answer(self, answer: HttpAnswer, target: Target) -> ChatAnswer: ...
+
+    def decoder(self, request: ChatRequest, target: Target) -> Decoder: ...
+
+    def error(self, answer: HttpAnswer, target: Target) -> ProviderError:
+        """What an answer with a status of 400 or more means."""
+
+    def models_request(self, target: Target) -> HttpRequest | None:
+        """None when the vendor has no list to read."""
+
+    def models_answer(self, answer: HttpAnswer, target: Target) -> list[ListedModel]: ...
