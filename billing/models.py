@@ -1,0 +1,232 @@
+"""Whose money it is and where it went: organisation, teams, prices, and the three append-only record tables.
+
+`Request`, `Attempt` and `LedgerEntry` are written by the journal's loader only. They have no foreign keys, are unique
+on (id, started_at) and live in monthly partitions on Postgres.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core.validators import MinValueValidator
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.text import slugify
+from django.utils.translation import gettext_lazy as _
+
+from providers.models import Decisive, LanguageModel
+
+
+class Organisation(Decisive):
+    """One row: the house itself."""
+
+    name = models.CharField(_("name"), max_length=120, default="Relayhouse")
+    label = models.CharField(_("environment label"), max_length=40, blank=True)
+    time_zone = models.CharField(_("time zone"), max_length=60, default="UTC")
+    currency = models.CharField(_("currency"), max_length=3, default="USD")
+    language = models.CharField(_("language"), max_length=10, default="en")
+    default_model = models.CharField(_("default model"), max_length=300, blank=True)
+    claimed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(id=1), name="organisation_is_one_row")]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @classmethod
+    def get(cls) -> Organisation:
+        return cls.objects.get_or_create(id=1)[0]
+
+
+class Team(Decisive):
+    name = models.CharField(_("name"), max_length=80, unique=True)
+    slug = models.SlugField(_("slug"), max_length=80, unique=True)
+    description = models.CharField(_("description"), max_length=300, blank=True)
+    default_model = models.CharField(_("default model"), max_length=300, blank=True)
+    members_make_keys = models.BooleanField(_("members may create their own keys"), default=False)
+    archived_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if not self.slug:
+            stem = slugify(self.name)[:70] or "team"
+            taken = set(Team.objects.filter(slug__startswith=stem).values_list("slug", flat=True))
+            self.slug = next(s for s in [stem, *(f"{stem}-{n}" for n in range(2, len(taken) + 3))] if s not in taken)
+        super().save(*args, **kwargs)
+
+
+class Membership(models.Model):
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="memberships")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships")
+    lead = models.BooleanField(_("team lead"), default=False)
+    joined_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["user__name"]
+        constraints = [models.UniqueConstraint(fields=["team", "user"], name="one_membership_per_team")]
+
+    def __str__(self) -> str:
+        return f"{self.user} in {self.team}"
+
+
+class PriceQuerySet(models.QuerySet["Price"]):
+    def valid_at(self, now: Any) -> PriceQuerySet:
+        return self.filter(Q(valid_from__lte=now) & (Q(valid_until=None) | Q(valid_until__gt=now)))
+
+
+class Price(Decisive):
+    """What a model costs per million tokens from a moment on. Never edited: a change is a new row."""
+
+    model = models.ForeignKey(LanguageModel, on_delete=models.CASCADE, related_name="prices")
+    currency = models.CharField(_("currency"), max_length=3, default="USD")
+    input_per_million = models.DecimalField(max_digits=18, decimal_places=9, validators=[MinValueValidator(0)])
+    output_per_million = models.DecimalField(max_digits=18, decimal_places=9, validators=[MinValueValidator(0)])
+    cached_per_million = models.DecimalField(max_digits=18, decimal_places=9, null=True, blank=True)
+    cache_write_per_million = models.DecimalField(max_digits=18, decimal_places=9, null=True, blank=True)
+    reasoning_per_million = models.DecimalField(max_digits=18, decimal_places=9, null=True, blank=True)
+    per_request = models.DecimalField(max_digits=18, decimal_places=9, default=0)
+    valid_from = models.DateTimeField(default=timezone.now)
+    valid_until = models.DateTimeField(null=True, blank=True)
+    source = models.CharField(_("source"), max_length=200)
+
+    objects = PriceQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["model_id", "-valid_from"]
+        constraints = [models.UniqueConstraint(fields=["model", "valid_from"], name="one_price_per_model_and_moment")]
+
+    def __str__(self) -> str:
+        return f"{self.input_per_million}/{self.output_per_million} {self.currency} from {self.valid_from:%Y-%m-%d}"
+
+
+class RecordQuerySet(models.QuerySet[Any]):
+    def real(self) -> RecordQuerySet:
+        """Without demonstration rows, which no page and no real budget counts."""
+        return self.filter(demo=False)
+
+
+class Request(models.Model):
+    """One call, however many attempts it took. Its id is also the decision's id and `x-request-id`."""
+
+    pk = models.CompositePrimaryKey("id", "started_at")
+    id = models.CharField(max_length=40)
+    started_at = models.DateTimeField()
+    status = models.CharField(max_length=12)  # ok, failed, cancelled, interrupted
+    error_code = models.CharField(max_length=60, default="")
+    purpose = models.CharField(max_length=12)  # api, playground, system
+    team_id = models.BigIntegerField(null=True)
+    user_id = models.BigIntegerField(null=True)
+    key_id = models.BigIntegerField(null=True)
+    client_request_id = models.CharField(max_length=200, default="")
+    asked_model = models.CharField(max_length=300)
+    provider = models.CharField(max_length=80, default="")
+    model = models.CharField(max_length=200, default="")
+    streamed = models.BooleanField(default=False)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    first_token_ms = models.PositiveIntegerField(null=True)
+    duration_ms = models.PositiveIntegerField(default=0)
+    revision = models.BigIntegerField(default=0)
+    release = models.BigIntegerField(default=0)
+    decision = models.JSONField(null=True)
+    warnings = models.JSONField(null=True)
+    demo = models.BooleanField(default=False)
+
+    objects = RecordQuerySet.as_manager()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["started_at"], name="request_by_time"),
+            models.Index(fields=["team_id", "started_at"], name="request_by_team"),
+        ]
+
+    def __str__(self) -> str:
+        return self.id
+
+
+class Attempt(models.Model):
+    """One call to one provider. `<request id>-<n>`."""
+
+    pk = models.CompositePrimaryKey("id", "started_at")
+    id = models.CharField(max_length=48)
+    started_at = models.DateTimeField()
+    request_id = models.CharField(max_length=40)
+    number = models.PositiveSmallIntegerField()
+    status = models.CharField(max_length=12)  # ok, failed, cancelled, interrupted
+    billed = models.CharField(max_length=12)  # provider, counted, estimated, voided, ambiguous
+    provider_id = models.BigIntegerField(null=True)
+    provider = models.CharField(max_length=80)
+    model = models.CharField(max_length=200)
+    credential_id = models.BigIntegerField(null=True)
+    upstream_status = models.PositiveSmallIntegerField(null=True)
+    upstream_id = models.CharField(max_length=200, default="")
+    error_code = models.CharField(max_length=60, default="")
+    error_message = models.CharField(max_length=500, default="")
+    first_token_ms = models.PositiveIntegerField(null=True)
+    duration_ms = models.PositiveIntegerField(default=0)
+    demo = models.BooleanField(default=False)
+
+    objects = RecordQuerySet.as_manager()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["request_id"], name="attempt_by_request"),
+            models.Index(fields=["provider_id", "started_at"], name="attempt_by_provider"),
+        ]
+
+    def __str__(self) -> str:
+        return self.id
+
+
+class LedgerEntry(models.Model):
+    """Money that moved: one `charge` per billed attempt, and `adjustment`s that correct it. Never edited."""
+
+    pk = models.CompositePrimaryKey("id", "started_at")
+    id = models.CharField(max_length=64)  # "<attempt id>/charge/0"
+    started_at = models.DateTimeField()
+    booked_at = models.DateTimeField()
+    request_id = models.CharField(max_length=40)
+    attempt_id = models.CharField(max_length=48)
+    kind = models.CharField(max_length=12)  # charge, adjustment
+    sequence = models.PositiveSmallIntegerField(default=0)
+    purpose = models.CharField(max_length=12)
+    team_id = models.BigIntegerField(null=True)
+    user_id = models.BigIntegerField(null=True)
+    key_id = models.BigIntegerField(null=True)
+    provider_id = models.BigIntegerField(null=True)
+    provider = models.CharField(max_length=80)
+    model = models.CharField(max_length=200)
+    input_tokens = models.BigIntegerField(default=0)
+    cached_tokens = models.BigIntegerField(default=0)
+    cache_write_tokens = models.BigIntegerField(default=0)
+    output_tokens = models.BigIntegerField(default=0)
+    reasoning_tokens = models.BigIntegerField(default=0)
+    audio_tokens = models.BigIntegerField(default=0)
+    usage_source = models.CharField(max_length=12)  # provider, counted, estimated
+    # Null when the model has no price: that is a fault to show, never zero.
+    amount_nano = models.BigIntegerField(null=True)
+    currency = models.CharField(max_length=3, default="")
+    price_id = models.BigIntegerField(null=True)
+    formula = models.CharField(max_length=400, default="")
+    demo = models.BooleanField(default=False)
+
+    objects = RecordQuerySet.as_manager()
+
+    class Meta:
+        verbose_name_plural = "ledger entries"
+        indexes = [
+            models.Index(fields=["request_id"], name="entry_by_request"),
+            models.Index(fields=["team_id", "started_at"], name="entry_by_team"),
+            models.Index(fields=["started_at"], name="entry_by_time"),
+        ]
+
+    def __str__(self) -> str:
+        return self.id
