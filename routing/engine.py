@@ -1,0 +1,308 @@
+"""Which model answers this? One pure function from values to values: no clock, no database, no network, no dice."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from providers.registry import Place
+from routing.nearest import Names
+from routing.snapshot import ModelEntry, Snapshot
+
+LONGEST_NAME = 300
+MOST_REMEMBERED = 4096
+AUTO = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A request with its context: what was asked, by whom."""
+
+    request_id: str
+    model: str  # as the client wrote it; empty means "auto"
+    team_id: int | None = None
+    user_id: int | None = None
+    key_id: int | None = None
+    allowed_models: frozenset[str] = frozenset()  # model strings, bare ids or aliases; empty: all
+    use: str = "chat"
+    purpose: str = "api"
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """What is true only now: open circuits, cooled credentials, latency. Grows with the rules that read it."""
+
+    open_circuits: Mapping[str, float] = field(default_factory=dict)  # model string -> opens again at (epoch)
+    cooled_credentials: Mapping[int, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    model: ModelEntry
+    usable: bool
+    verdict: str  # "named in the request", "fallback, priority 20", "Groq is switched off"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why nobody can answer, in the words and the status the client gets."""
+
+    status: int
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    candidates: tuple[Candidate, ...]  # in the order to try them; those that are not usable say why
+    reason: str  # "EXPLICIT openai:gpt-4o", "ALIAS fast", "BARE gpt-4o", "TEAM DEFAULT demo:relay-1"
+    problem: Problem | None = None
+    allowed_models: frozenset[str] = frozenset()  # what the key allowed: part of the question, stored with the answer
+    use: str = "chat"
+    usable: tuple[ModelEntry, ...] = field(init=False, compare=False)
+    _json: bytes = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        usable = tuple(candidate.model for candidate in self.candidates if candidate.usable)
+        object.__setattr__(self, "usable", usable)
+        object.__setattr__(self, "_json", json.dumps(self._as_dict(), ensure_ascii=False).encode("utf-8", "replace"))
+
+    def as_json(self) -> bytes:
+        """As it is stored with the request. Encoded once: the same decision is given to many requests."""
+        return self._json
+
+    def _as_dict(self) -> dict[str, object]:
+        told: dict[str, object] = {
+            "reason": self.reason,
+            "use": self.use,
+            "candidates": [
+                {"model": each.model.string, "usable": each.usable, "verdict": each.verdict} for each in self.candidates
+            ],
+        }
+        if self.allowed_models:
+            told["allowed_models"] = sorted(self.allowed_models)
+        if self.problem is not None:
+            problem = self.problem
+            told["problem"] = {"status": problem.status, "code": problem.code, "message": problem.message}
+        return told
+
+
+def decide(ask: Ask, snapshot: Snapshot, live: Live, *, now: datetime) -> Decision:
+    """No rule reads `live` or `now` yet, so the same question to the same snapshot is answered from memory."""
+    if len(ask.model) > LONGEST_NAME:
+        return _decision(ask, "TOO LONG", _invalid(f"A model's name has at most {LONGEST_NAME} characters."))
+    remembered = snapshot.memo.decisions
+    name = ask.model.strip()
+    question = (name, bool(ask.model), _default(ask, snapshot), ask.allowed_models, ask.use)
+    found = remembered.get(question)
+    if found is None:
+        if len(remembered) >= MOST_REMEMBERED:
+            remembered.clear()
+        found = remembered[question] = _decide(name, ask, snapshot)
+    decision: Decision = found
+    return decision
+
+
+def may_use(model: ModelEntry, allowed: frozenset[str]) -> bool:
+    """Whether a key with this list may use the model, by whichever of its names the list has it."""
+    if not allowed:
+        return True
+    return model.string in allowed or model.model_id in allowed or not model.other_names.isdisjoint(allowed)
+
+
+# -- the ladder: auto, an alias, a provider's slug before the first colon, the whole string as a bare id ------
+
+
+def _decide(name: str, ask: Ask, snapshot: Snapshot) -> Decision:
+    if not ask.model or name == AUTO:
+        return _automatic(ask, snapshot)
+    if name.startswith(f"{AUTO}:"):
+        return _decision(
+            ask,
+            "AUTO",
+            Problem(404, "model_not_found", f"There is no '{name}': ask for plain 'auto', or name a model."),
+        )
+    found = named(name, snapshot)
+    if found is None:
+        return _decision(ask, f"UNKNOWN {name}", _unknown(name, ask, snapshot))
+    reason, models = found
+    return _among(models, reason, f"'{name}'", "named in the request", ask, snapshot)
+
+
+def _automatic(ask: Ask, snapshot: Snapshot) -> Decision:
+    whose, name = _default(ask, snapshot)
+    if not name:
+        likely = _listing(_visible(ask, snapshot))
+        message = f"No default model is set: name a model.{likely}"
+        return _decision(ask, "NO DEFAULT", Problem(404, "model_not_found", message))
+    found = named(name, snapshot)
+    if found is None:
+        message = f"The {whose.lower()} model is set to '{name}', which does not exist: name another, or tell an admin."
+        return _decision(ask, f"{whose} {name}", Problem(503, "no_usable_provider", message))
+    described = f"the {whose.lower()} model '{name}'"
+    return _among(found[1], f"{whose} {name}", described, f"the {whose.lower()}", ask, snapshot)
+
+
+def _default(ask: Ask, snapshot: Snapshot) -> tuple[str, str]:
+    """Whose default model it is, and its name. A team whose default is "auto" takes the house's."""
+    if ask.model and ask.model.strip() != AUTO:
+        return "", ""
+    team = snapshot.team_defaults.get(ask.team_id, "") if ask.team_id is not None else ""
+    if team and team != AUTO:
+        return "TEAM DEFAULT", team
+    house = snapshot.house_default
+    return "HOUSE DEFAULT", house if house != AUTO else ""
+
+
+def named(name: str, snapshot: Snapshot) -> tuple[str, tuple[ModelEntry, ...]] | None:
+    """How a name was read, and the models it means in order of priority."""
+    alias = snapshot.aliases.get(name)
+    if alias is not None:
+        return f"ALIAS {name}", (alias,)
+    explicit = _explicit(name, snapshot)
+    if explicit is not None:
+        return f"EXPLICIT {explicit.string}", (explicit,)
+    bare = snapshot.by_model_id.get(name)
+    return (f"BARE {name}", bare) if bare else None
+
+
+def _explicit(name: str, snapshot: Snapshot) -> ModelEntry | None:
+    prefix, colon, rest = name.partition(":")
+    slug = snapshot.slugs.get(prefix.lower()) if colon else None
+    if slug is None:
+        return None
+    known = snapshot.models.get((slug, rest))
+    if known is not None:
+        return known
+    # A model of the pretend vendor may carry wishes: `demo:custom?ttft=200&tps=100`.
+    family, mark, _ = rest.partition("?")
+    built = snapshot.models.get((slug, family)) if mark else None
+    return replace(built, model_id=rest) if built and built.provider.kind.place is Place.INSIDE else None
+
+
+# -- who of them can --------------------------------------------------------------------------------------
+
+
+def _among(
+    models: tuple[ModelEntry, ...], reason: str, described: str, first: str, ask: Ask, snapshot: Snapshot
+) -> Decision:
+    # The order is that of priority, then slug; those meant for the end come after all others.
+    ordered = sorted(models, key=lambda model: model.only_as_fallback)
+    candidates: list[Candidate] = []
+    usable: list[ModelEntry] = []
+    for model in ordered:
+        obstacle = _obstacle(model, ask)
+        verdict = obstacle or (first if len(models) == 1 else _place_in_row(model, len(usable)))
+        candidates.append(Candidate(model, not obstacle, verdict))
+        if not obstacle:
+            usable.append(model)
+    if len(usable) > 1:
+        reason += ": " + ", then ".join(model.provider.slug for model in usable)
+    problem = None if usable else _nobody(candidates, described, ask, snapshot)
+    return _decision(ask, reason, problem, tuple(candidates))
+
+
+def _obstacle(model: ModelEntry, ask: Ask) -> str:
+    provider = model.provider
+    if not may_use(model, ask.allowed_models):
+        return "this key may not use it"
+    if model.use != ask.use:
+        return f"{model.string} is for {_USES.get(model.use, model.use)}, not for {_USES.get(ask.use, ask.use)}"
+    if model.gone:
+        return f"{provider.name} does not list {model.model_id} any more"
+    if not model.active:
+        return f"{model.string} is switched off"
+    if not provider.enabled:
+        return f"{provider.name} is switched off"
+    if provider.inactive_reason:
+        return f"{provider.name} is inactive: {provider.inactive_reason.rstrip('.')}"
+    return ""
+
+
+def _place_in_row(model: ModelEntry, number: int) -> str:
+    words = "first" if number == 0 else "fallback"
+    words += f", priority {model.provider.priority}"
+    if model.only_as_fallback:
+        words += ", marked as only a fallback"
+    return words
+
+
+_USES = {"chat": "chat", "embedding": "embeddings"}
+
+
+# -- why nobody can -----------------------------------------------------------------------------------------
+
+
+def _nobody(candidates: list[Candidate], described: str, ask: Ask, snapshot: Snapshot) -> Problem:
+    allowed = [each for each in candidates if may_use(each.model, ask.allowed_models)]
+    if not allowed:
+        likely = _near(candidates[0].model.string, ask, snapshot) or _listing(_visible(ask, snapshot), "It may use")
+        return Problem(403, "model_not_allowed", f"This key may not use {described}.{likely}")
+    suited = [each for each in allowed if each.model.use == ask.use]
+    if not suited:
+        return Problem(400, "unsupported_model", "; ".join(each.verdict for each in allowed) + ".")
+    verdicts = "; ".join(each.verdict for each in suited)
+    if all(each.model.gone for each in suited):
+        return Problem(404, "model_not_found", f"{verdicts}.{_near(suited[0].model.string, ask, snapshot)}")
+    return Problem(503, "no_usable_provider", f"Nobody can answer for {described} now: {verdicts}.")
+
+
+def _unknown(name: str, ask: Ask, snapshot: Snapshot) -> Problem:
+    prefix, colon, rest = name.partition(":")
+    if not all(part.strip() for part in name.replace("/", ":").split(":")):
+        return _invalid(
+            f"'{name}' has an empty part: write provider:model, or a model's id.{_near(name, ask, snapshot)}"
+        )
+    slug = snapshot.slugs.get(prefix.lower())
+    if colon and slug is None and not _begins_an_id(prefix, snapshot):
+        said = f"'{prefix}' in '{name}' is neither a provider nor the beginning of a model's id."
+        return _invalid(said + _near(name, ask, snapshot))
+    if colon and slug is not None:
+        message = f"{snapshot.providers[slug].name} has no model '{rest}'."
+    else:
+        message = f"There is no model '{name}'."
+    return Problem(404, "model_not_found", message + _near(name, ask, snapshot))
+
+
+def _invalid(message: str) -> Problem:
+    return Problem(400, "invalid_model_string", message)
+
+
+def _begins_an_id(prefix: str, snapshot: Snapshot) -> bool:
+    known = snapshot.memo.prefixes
+    if known is None:
+        heads = [name.partition(mark)[0] for name in snapshot.by_model_id for mark in ":/" if mark in name]
+        known = frozenset(heads)
+        snapshot.memo.prefixes = known
+    return prefix in known
+
+
+def _near(name: str, ask: Ask, snapshot: Snapshot) -> str:
+    """The names most like it among those the key may see, as the end of a sentence."""
+    index: tuple[Names, dict[str, ModelEntry]] | None = snapshot.memo.names
+    if index is None:
+        models = dict(snapshot.aliases) | {model.string: model for model in snapshot.models.values()}
+        index = snapshot.memo.names = (Names(models), models)
+    names, models = index
+    return _listing(names.like(name, lambda known: _seen(models[known], ask)), "Nearest")
+
+
+def _visible(ask: Ask, snapshot: Snapshot) -> list[str]:
+    seen = [name for name, model in snapshot.aliases.items() if _seen(model, ask)]
+    return seen + [model.string for model in snapshot.models.values() if _seen(model, ask)]
+
+
+def _seen(model: ModelEntry, ask: Ask) -> bool:
+    return model.offered and model.use == ask.use and may_use(model, ask.allowed_models)
+
+
+def _listing(names: list[str], words: str = "There are") -> str:
+    return f" {words}: {', '.join(names[:3])}." if names else ""
+
+
+def _decision(
+    ask: Ask, reason: str, problem: Problem | None = None, candidates: tuple[Candidate, ...] = ()
+) -> Decision:
+    return Decision(candidates, reason, problem, ask.allowed_models, ask.use)

@@ -1,0 +1,97 @@
+"""Everything a decision may know about the configuration, frozen at one revision. Values only; see compiler.py."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from billing.costs import Rates
+from providers.registry import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialEntry:
+    id: int
+    uid: str
+    weight: int = 1
+    sealed: str = field(default="", repr=False)  # opened at the last moment, by the gateway
+    variable: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderEntry:
+    id: int
+    slug: str
+    name: str
+    kind: Kind
+    base_url: str
+    priority: int
+    enabled: bool = True
+    inactive_reason: str = ""
+    credentials: tuple[CredentialEntry, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    timeout_seconds: float = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEntry:
+    id: int
+    provider: ProviderEntry
+    model_id: str
+    name: str = ""
+    use: str = "chat"
+    active: bool = True
+    only_as_fallback: bool = False
+    listed: bool = True  # named by its provider's own list
+    context: int | None = None
+    max_output: int | None = None
+    capabilities: frozenset[str] = frozenset()
+    prices: tuple[Rates, ...] = ()  # newest first
+    created: int = 0  # seconds since the epoch
+    other_names: frozenset[str] = frozenset()  # aliases, and its string under former slugs of the provider
+
+    @property
+    def string(self) -> str:
+        return f"{self.provider.slug}:{self.model_id}"
+
+    @property
+    def offered(self) -> bool:
+        """Whether lists and pickers show it. One that is not shown still answers when it is named."""
+        provider = self.provider
+        return provider.enabled and not provider.inactive_reason and self.active and not self.only_as_fallback
+
+    @property
+    def gone(self) -> bool:
+        """Its provider listed it once and does not any more."""
+        return not self.active and not self.listed
+
+    def rates_at(self, now: float) -> Rates | None:
+        for rates in self.prices:
+            if rates.valid_from <= now and (rates.valid_until is None or now < rates.valid_until):
+                return rates
+        return None
+
+
+@dataclass(slots=True)
+class Memo:
+    """What was worked out from a snapshot before. It makes the engine faster and changes no answer of it."""
+
+    decisions: dict[Any, Any] = field(default_factory=dict)
+    names: Any = None  # the index of names that nearest.py searches
+    prefixes: frozenset[str] | None = None  # what known ids begin with
+    lists: dict[frozenset[str], bytes] = field(default_factory=dict)  # of models, by what a key may use
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    revision: int = 0
+    release: int = 0
+    providers: Mapping[str, ProviderEntry] = field(default_factory=dict)  # by slug
+    slugs: Mapping[str, str] = field(default_factory=dict)  # lower-case slug, present or former -> present slug
+    models: Mapping[tuple[str, str], ModelEntry] = field(default_factory=dict)  # (slug, model id)
+    by_model_id: Mapping[str, tuple[ModelEntry, ...]] = field(default_factory=dict)  # by priority, then slug
+    aliases: Mapping[str, ModelEntry] = field(default_factory=dict)
+    team_defaults: Mapping[int, str] = field(default_factory=dict)
+    house_default: str = ""
+    memo: Memo = field(default_factory=Memo, compare=False, repr=False)

@@ -1,0 +1,132 @@
+"""This process's gateway and what it stands on: connector, journal, loader, snapshot, key book.
+
+The web server's lifespan starts it; under a server without one the first request does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import socket
+
+from django.conf import settings
+
+from billing.journal import Journal
+from billing.ledger import Ledger
+from billing.loader import Loader
+from providers.connector import Connector, connector_from_settings
+from routing.callers import KeyBook
+from routing.compiler import SnapshotStore
+from routing.gateway import Gateway
+from routing.metrics import METRICS
+from routing.relisting import Relister
+
+log = logging.getLogger(__name__)
+
+
+class Worker:
+    """Everything the data plane of one process owns, started and stopped in the right order."""
+
+    def __init__(self) -> None:
+        self.node = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+        self.draining = False
+        self.keys = KeyBook()
+        self.snapshots = SnapshotStore(self.keys)
+        self.connector: Connector = connector_from_settings()
+        self.journal: Journal
+        self.loader: Loader
+        self.gateway: Gateway
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        self.journal = Journal.open(settings.JOURNAL_FOLDER, self.node)
+        self.loader = Loader(self.journal)
+        self.loader.start()
+        await self.connector.start()
+        await self.snapshots.refresh()
+        self.gateway = Gateway(
+            port=self.connector,
+            ledger=Ledger(self.journal),
+            snapshots=self.snapshots,
+            relist=Relister(self.snapshots).relist,
+        )
+        self._count()
+        self._tasks = [
+            asyncio.create_task(self.snapshots.watch(), name="snapshot watch"),
+            asyncio.create_task(METRICS.keep_publishing(), name="metrics"),
+        ]
+
+    def _count(self) -> None:
+        METRICS.start(self.node)
+        METRICS.gauge("relayhouse_requests_in_flight", "Requests that have not ended.", lambda: self.gateway.in_flight)
+        METRICS.gauge(
+            "relayhouse_upstream_calls_open", "Calls to providers that are open.", lambda: self.connector.open
+        )
+        METRICS.gauge(
+            "relayhouse_journal_unloaded_bytes", "Written and not in the database.", lambda: self.journal.unloaded_bytes
+        )
+        METRICS.gauge("relayhouse_api_keys_held", "API keys in the caches of the workers.", lambda: len(self.keys))
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.connector.close()
+        await self.snapshots.close()
+        self.keys.close()
+        await asyncio.to_thread(self._close_journal)
+        METRICS.stop()
+
+    def _close_journal(self) -> None:
+        self.loader.close()  # loads what is left
+        self.journal.close()
+
+
+_worker: Worker | None = None
+_starting: asyncio.Task[Worker] | None = None
+
+
+async def started() -> Worker:
+    """The worker of this process, started if nobody has."""
+    global _starting
+    if _worker is not None:
+        return _worker
+    if _starting is None:
+        _starting = asyncio.create_task(_start(), name="worker start")
+    try:
+        return await asyncio.shield(_starting)
+    finally:
+        if _starting is not None and _starting.done():
+            _starting = None
+
+
+async def _start() -> Worker:
+    global _worker
+    worker = Worker()
+    await worker.start()
+    _worker = worker
+    return worker
+
+
+async def stop() -> None:
+    global _worker
+    worker, _worker = _worker, None
+    if worker is not None:
+        await worker.stop()
+
+
+def running() -> Worker | None:
+    return _worker
+
+
+def gateway() -> Gateway:
+    if _worker is None:
+        raise RuntimeError("The gateway has not been started: await routing.worker.started() first.")
+    return _worker.gateway
+
+
+def in_flight() -> int:
+    """Calls that have not been settled yet; a drain waits for them."""
+    return _worker.gateway.in_flight if _worker is not None else 0
