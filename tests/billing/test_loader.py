@@ -1,0 +1,400 @@
+"""From the journal to the ledger: everything once, whatever happens in between."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from django.db import connection
+from hypothesis import HealthCheck, given
+from hypothesis import settings as trying
+from hypothesis import strategies as st
+
+from billing import journal as journals_own
+from billing.ids import started_at
+from billing.journal import Journal, segment
+from billing.journals import ASIDE, Home, homes
+from billing.ledger import Ledger
+from billing.lines import line_of
+from billing.loader import Loader, load_left
+from billing.models import Attempt, LedgerEntry, Request
+from billing.records import Finished, Opened, Record, Settled
+from billing.storing import COLUMNS, Builder, store
+from billing.unfinished import CODE, Unfinished
+from tests.billing.samples import DECISION, finished, opened, settled, voided
+
+pytestmark = [pytest.mark.store, pytest.mark.django_db]
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    journal = Journal.open(tmp_path / "journal", "node-1")
+    yield journal
+    journal.close()
+
+
+@pytest.fixture
+def loader(journal: Journal) -> Loader:
+    return Loader(journal)
+
+
+@pytest.fixture
+def ledger(journal: Journal) -> Ledger:
+    return Ledger(journal)
+
+
+def answered(ledger: Ledger, **fields: object) -> Settled:
+    begun = opened()
+    record = settled(begun, **fields)
+    ledger.reserve(begun)
+    ledger.settle(record, finished(begun.request_id))
+    return record
+
+
+def left_behind(folder: Path, *records: Record, node: str = "node-9") -> Home:
+    """The journal of a process that has ended."""
+    journal = Journal.open(folder, node)
+    for record in records:
+        journal.append(record)
+    journal.close()
+    return Home(folder / node)
+
+
+# -- rows ---------------------------------------------------------------------------
+
+
+def test_an_answered_request_is_three_rows(ledger: Ledger, loader: Loader) -> None:
+    record = answered(ledger)
+    loader.load()
+    begun = record.opened
+    request, attempt, entry = Request.objects.get(), Attempt.objects.get(), LedgerEntry.objects.get()
+    assert (request.id, request.status, request.team_id, request.attempts) == (begun.request_id, "ok", 1, 1)
+    assert request.decision == msgspec.json.decode(DECISION)
+    assert (attempt.id, attempt.billed, attempt.upstream_id) == (begun.attempt_id, "provider", "chatcmpl-1")
+    assert (entry.id, entry.kind, entry.amount_nano, entry.price_id) == (
+        f"{begun.attempt_id}/charge/0",
+        "charge",
+        123_456,
+        5,
+    )
+    assert (entry.input_tokens, entry.cached_tokens, entry.output_tokens) == (100, 20, 50)
+    assert request.started_at == attempt.started_at == entry.started_at == started_at(begun.request_id)
+
+
+def test_django_finds_rows_by_their_key(ledger: Ledger, loader: Loader) -> None:
+    """Also those of a whole second, which SQLite spells without a fraction."""
+    for milliseconds in (1_795_000_000_000, 1_795_000_000_120):
+        begun = opened(f"req_{milliseconds << 80 | 7 << 76 | 2 << 62:032x}")
+        ledger.settle(settled(begun), finished(begun.request_id))
+        loader.load()
+        assert Request.objects.get(pk=(begun.request_id, started_at(begun.request_id)))
+        assert Request.objects.filter(started_at__lte=started_at(begun.request_id)).exists()
+
+
+@pytest.mark.parametrize("billed", ["voided", "ambiguous"])
+def test_what_was_not_answered_costs_nothing(ledger: Ledger, loader: Loader, billed: str) -> None:
+    ledger.settle(voided(billed=billed))
+    loader.load()
+    assert Attempt.objects.get().billed == billed
+    assert not LedgerEntry.objects.exists()
+
+
+def test_without_a_price_there_is_no_amount(ledger: Ledger, loader: Loader) -> None:
+    ledger.settle(settled(opened(price_id=None, currency=""), amount_nano=None, formula=""))
+    loader.load()
+    entry = LedgerEntry.objects.get()
+    assert (entry.amount_nano, entry.price_id, entry.currency) == (None, None, "")
+
+
+def test_a_fallback_is_two_attempts_and_one_charge(ledger: Ledger, loader: Loader) -> None:
+    first = opened()
+    second = opened(first.request_id, 2, provider="other")
+    ledger.reserve(first)
+    ledger.settle(voided(first))
+    ledger.reserve(second)
+    ledger.settle(settled(second), finished(first.request_id, attempts=2, provider="other"))
+    loader.load()
+    assert list(Attempt.objects.order_by("number").values_list("billed", flat=True)) == ["voided", "provider"]
+    assert LedgerEntry.objects.get().attempt_id == second.attempt_id
+    assert Request.objects.get().attempts == 2
+
+
+def test_a_request_without_any_attempt_has_its_row(ledger: Ledger, loader: Loader) -> None:
+    ledger.finish(finished(opened().request_id, status="failed", error_code="model_not_found", attempts=0))
+    loader.load()
+    assert Request.objects.get().error_code == "model_not_found"
+    assert not Attempt.objects.exists()
+
+
+def test_the_columns_are_those_of_the_models() -> None:
+    builder = Builder()
+    record = settled()
+    builder.add([record, finished(record.opened.request_id)])
+    for table, (row,) in builder.batch.rows.items():
+        assert len(row) == len(COLUMNS[table])
+
+
+# -- once ----------------------------------------------------------------------------
+
+
+def test_loading_twice_changes_nothing(ledger: Ledger, journal: Journal, loader: Loader) -> None:
+    for _ in range(5):
+        answered(ledger)
+    loader.load()
+    before = list(LedgerEntry.objects.order_by("id").values())
+    Loader(journal).load()  # as after kill -9 between loading and dropping
+    assert list(LedgerEntry.objects.order_by("id").values()) == before
+    assert (Request.objects.count(), Attempt.objects.count(), len(before)) == (5, 5, 5)
+
+
+def test_nothing_is_dropped_before_it_is_loaded(ledger: Ledger, journal: Journal, loader: Loader) -> None:
+    answered(ledger)
+    journal.rotate()
+    assert segment(journal.home, 1).exists()
+    loader.load()
+    assert not segment(journal.home, 1).exists()
+    assert journal.unloaded_bytes == 0
+
+
+def test_an_attempt_that_runs_is_carried_over(
+    ledger: Ledger, journal: Journal, loader: Loader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journals_own, "SEGMENT_BYTES", 2_000)
+    long = opened(streamed=True)
+    ledger.reserve(long)
+    for _ in range(20):
+        answered(ledger)
+        loader.load()
+    assert next(record for record in Home(journal.home).records() if isinstance(record, Opened)) == long
+    assert len(Home(journal.home).files()) <= 3
+    assert not Attempt.objects.filter(request_id=long.request_id).exists()
+    ledger.settle(settled(long), finished(long.request_id))
+    loader.load()
+    assert Attempt.objects.get(request_id=long.request_id).billed == "provider"
+    assert LedgerEntry.objects.count() == 21
+
+
+def test_closing_loads_and_leaves_nothing_behind(ledger: Ledger, journal: Journal) -> None:
+    loader = Loader(journal)
+    answered(ledger)
+    loader.load()
+    answered(ledger)
+    loader._let_go(everything=True)
+    journal.close()
+    assert LedgerEntry.objects.count() == 2
+    assert homes(journal.folder) == []
+
+
+# -- what others left --------------------------------------------------------------------
+
+
+def test_an_open_attempt_of_a_dead_process_is_estimated(loader: Loader, journal: Journal) -> None:
+    begun = opened()
+    left_behind(journal.folder, begun)
+    assert loader.adopt() == 1
+    attempt, entry, request = Attempt.objects.get(), LedgerEntry.objects.get(), Request.objects.get()
+    assert (attempt.status, attempt.billed, attempt.error_code) == ("interrupted", "estimated", CODE)
+    assert (entry.amount_nano, entry.usage_source, entry.input_tokens) == (900_000, "estimated", 120)
+    assert (request.status, request.attempts, request.asked_model) == ("interrupted", 1, "bench:bench-1")
+    assert len(homes(journal.folder)) == 1
+
+
+def test_a_settlement_in_it_counts_and_not_the_estimate(loader: Loader, journal: Journal) -> None:
+    begun = opened()
+    left_behind(journal.folder, begun, settled(begun))  # cut off before the request's own record
+    loader.adopt()
+    assert LedgerEntry.objects.get().usage_source == "provider"
+    assert Request.objects.get().status == "ok"
+
+
+def test_a_request_that_died_between_two_attempts(loader: Loader, journal: Journal) -> None:
+    first = opened()
+    left_behind(journal.folder, first, voided(first))
+    loader.adopt()
+    assert Request.objects.get().status == "interrupted"
+    assert not LedgerEntry.objects.exists()
+
+
+def test_the_journal_of_a_living_process_is_left_alone(loader: Loader, journal: Journal) -> None:
+    other = Journal.open(journal.folder, "node-2")
+    other.append(opened())
+    assert loader.adopt() == 0
+    assert not Attempt.objects.exists()
+    other.close()
+
+
+def test_taken_over_after_it_was_loaded_in_part(loader: Loader, journal: Journal) -> None:
+    """kill -9 after the ledger had it: the same records again, and an estimate for what was open only."""
+    other = Journal.open(journal.folder, "node-2")
+    ledger = Ledger(other)
+    done = [answered(ledger) for _ in range(3)]
+    running = opened()
+    ledger.reserve(running)
+    theirs = Loader(other)
+    theirs.load()
+    answered(ledger)
+    other.close()
+    loader.adopt()
+    assert LedgerEntry.objects.filter(usage_source="provider").count() == len(done) + 1
+    assert LedgerEntry.objects.get(usage_source="estimated").attempt_id == running.attempt_id
+
+
+def test_killed_while_removing_what_is_loaded(
+    loader: Loader, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever part of a loaded journal is left: nothing in it is booked again, and nothing otherwise than it was."""
+    monkeypatch.setattr(journals_own, "SEGMENT_BYTES", 1_000)
+    records: list[Record] = []
+    for _ in range(4):
+        first = opened()
+        second = opened(first.request_id, 2)
+        records += [first, voided(first), second, settled(second), finished(first.request_id, attempts=2)]
+    home = left_behind(journal.folder, *records)
+    kept = {path: path.read_bytes() for path in home.files()}
+    loader.adopt()
+    before = list(LedgerEntry.objects.order_by("id").values())
+    for files in [list(kept)[count:] for count in range(len(kept))] + [[path] for path in kept]:
+        home = left_behind(journal.folder, opened())
+        for path in home.files():
+            path.unlink()
+        for path in files:
+            path.write_bytes(kept[path])
+        loader.adopt()
+        assert list(LedgerEntry.objects.order_by("id").values()) == before
+
+
+def test_a_journal_that_cannot_be_read_is_named_and_kept(loader: Loader, journal: Journal) -> None:
+    home = left_behind(journal.folder, opened())
+    segment(home.path, 0).mkdir()  # a file that cannot be read
+    assert loader.adopt() == 0
+    assert loader.unreadable == ("node-9",)
+    assert home.path.exists()
+    load_left(home, lenient=True)
+    assert Attempt.objects.get().billed == "estimated"
+    assert (journal.folder / ASIDE / "node-9").is_dir()
+    loader.adopt()
+    assert loader.unreadable == ()
+
+
+# -- what the database does not take ---------------------------------------------------------
+
+
+def test_text_of_any_kind_is_taken(ledger: Ledger, loader: Loader) -> None:
+    begun = opened(asked_model="a\x00b" * 200, provider="p" * 100)
+    wild = "\x00" + "é😀\\\t\n" * 200
+    ledger.settle(
+        settled(begun, error_message=wild, upstream_id=wild, formula=wild, usage=(10**30, 0, 0, 0, 0, 0)),
+        finished(
+            begun.request_id,
+            asked_model="a\x00b" * 200,
+            client_request_id=wild,
+            warnings=(wild,),
+            decision=msgspec.Raw(b'{"reason":"a\\u0000b \\\\u0000"}'),
+        ),
+    )
+    loader.load()
+    request, attempt = Request.objects.get(), Attempt.objects.get()
+    assert attempt.error_message == wild.replace("\x00", "\ufffd")[:500]
+    assert (len(attempt.upstream_id), len(request.asked_model)) == (200, 300)
+    assert request.decision == {"reason": "a\ufffdb \\u0000"}
+    assert request.warnings == [wild.replace("\x00", "\ufffd")]
+    assert LedgerEntry.objects.get().input_tokens == 2**63 - 1
+
+
+def test_one_impossible_record_does_not_hold_up_the_rest(
+    ledger: Ledger, journal: Journal, loader: Loader, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.ERROR)
+    answered(ledger)
+    impossible = opened()
+    ledger.settle(settled(impossible, status=None))
+    answered(ledger)
+    loader.load()
+    assert LedgerEntry.objects.count() == 2
+    kept = journal.folder / ASIDE / "node-1.journal"
+    assert impossible.attempt_id.encode() in kept.read_bytes()
+    assert "1 records are not in the ledger" in caplog.text
+
+
+def test_damage_is_kept_and_told(ledger: Ledger, journal: Journal, loader: Loader) -> None:
+    answered(ledger)
+    answered(ledger)
+    path = segment(journal.home, 1)
+    written = bytearray(path.read_bytes())
+    written[40] ^= 1
+    path.write_bytes(written)
+    loader.load()
+    assert LedgerEntry.objects.count() == 2  # only the opening of the first is damaged
+    assert (journal.folder / ASIDE / "node-1.journal").read_bytes() == written.splitlines(keepends=True)[0]
+
+
+# -- in any order, any number of times ---------------------------------------------------------
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[Record]:
+    """Requests with some attempts each, cut off anywhere."""
+    records: list[Record] = []
+    for _ in range(draw(st.integers(1, 4))):
+        begun = opened()
+        story: list[Record] = []
+        for number in range(1, draw(st.integers(1, 3)) + 1):
+            each = opened(begun.request_id, number)
+            story += [each, draw(st.sampled_from([settled, voided]))(each)]
+        story.append(finished(begun.request_id, attempts=len(story) // 2))
+        records += story[: draw(st.integers(1, len(story)))]
+    return records
+
+
+@trying(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=25)
+@given(histories(), st.data())
+def test_each_record_once_gives_the_same_rows_as_many_times(records: list[Record], data: st.DataObject) -> None:
+    def load(portion: list[Record]) -> None:
+        builder = Builder()
+        builder.add(portion)
+        store(builder.batch)
+
+    order = data.draw(st.permutations(records + data.draw(st.lists(st.sampled_from(records), max_size=5))))
+    cut = data.draw(st.integers(0, len(order)))
+    load(order[:cut])
+    load(order[cut:])
+    load(order)
+    ids = {record.opened.attempt_id: record for record in records if isinstance(record, Settled)}
+    charged = {attempt_id for attempt_id, record in ids.items() if record.billed == "provider"}
+    moments = {started_at(attempt_id) for attempt_id in ids}
+    assert set(Attempt.objects.filter(started_at__in=moments, id__in=ids).values_list("id", flat=True)) == set(ids)
+    entries = LedgerEntry.objects.filter(attempt_id__in=ids)
+    assert sorted(entries.values_list("attempt_id", flat=True)) == sorted(charged)
+
+
+@given(histories())
+def test_reading_again_from_what_is_carried_changes_nothing(records: list[Record]) -> None:
+    first = Unfinished()
+    for record in records:
+        first.take(record)
+    again = Unfinished()
+    for record in [*first.records(), *records, *first.records()]:
+        again.take(record)
+    assert {line_of(record) for record in again.endings()} == {line_of(record) for record in first.endings()}
+    ended = {record.request_id for record in records if isinstance(record, Finished)}
+    assert first.request_ids() == {_request_of(record) for record in records} - ended
+
+
+def _request_of(record: Record) -> str:
+    return record.opened.request_id if isinstance(record, Settled) else record.request_id
+
+
+def test_on_postgres_a_batch_is_no_more_than_a_few_questions(ledger: Ledger, loader: Loader) -> None:
+    from django.test.utils import CaptureQueriesContext
+
+    answered(ledger)
+    loader.load()
+    for _ in range(100):
+        answered(ledger)
+    with CaptureQueriesContext(connection) as asked:
+        loader.load()
+    assert len(asked) <= 12
+    assert LedgerEntry.objects.count() == 101
