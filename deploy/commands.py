@@ -1,0 +1,90 @@
+"""The commands behind the Makefile."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+
+from deploy import checks, testing
+from deploy.machine import PYTHON, ROOT
+from deploy.say import Stop, line, step
+from deploy.set_up import BROWSER_FILES, set_up
+
+
+def run() -> int:
+    """Set up, migrate, and become `manage.py serve`."""
+    host, port, workers = (os.environ.get(name) or default for name, default in SERVE.items())
+    if not port.isdigit() or not 0 < int(port) < 65536:
+        raise Stop(f"PORT is '{port}'. Give a number: make run PORT=8123")
+    if not workers.isdigit() or int(workers) < 1:
+        raise Stop(f"WORKERS is '{workers}'. Give a number: make run WORKERS=2")
+    set_up()
+    with step("Database"):
+        done = subprocess.run([PYTHON, "manage.py", "migrate", "-v0"], cwd=ROOT, capture_output=True, text=True)
+        if done.returncode:
+            raise Stop(f"The database could not be migrated:\n    {_last_line(done.stderr)}")
+    words = ["manage.py", "serve", "--host", host, "--port", port, "--workers", workers]
+    os.execv(PYTHON, [str(PYTHON), *words])
+
+
+SERVE = {"HOST": "127.0.0.1", "PORT": "8000", "WORKERS": "1"}
+
+
+def fix() -> int:
+    set_up(tests=True)
+    ruff = str(PYTHON.parent / "ruff")
+    return max(subprocess.run([ruff, *words], cwd=ROOT).returncode for words in (["check", "--fix"], ["format"]))
+
+
+def bench() -> int:
+    set_up(tests=True)
+    return _python("-m", "bench", *shlex.split(os.environ.get("ARGS", "")))
+
+
+def prove() -> int:
+    set_up(tests=True)
+    os.environ["RELAYHOUSE_PROVE"] = "full"
+    words = ["-m", "pytest", "-m", "promise", "tests/promises", "-s", *shlex.split(os.environ.get("ARGS", ""))]
+    return _python(*words)
+
+
+def clean() -> int:
+    """Everything that the set-up and the tools made. What an installation keeps (var/) stays."""
+    folders = [".venv", "node_modules", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".import_linter_cache"]
+    folders += [".hypothesis", ".schemathesis", "static/vendor", "static/fonts"]
+    for folder in folders:
+        shutil.rmtree(ROOT / folder, ignore_errors=True)
+    for file in [*BROWSER_FILES, *(str(path) for path in (ROOT / "locale").glob("*/LC_MESSAGES/*.mo"))]:
+        (ROOT / file).unlink(missing_ok=True)
+    for top in sorted(path for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")):
+        for cache in [*top.rglob("__pycache__")] if top.name != "var" else []:
+            shutil.rmtree(cache, ignore_errors=True)
+    line("Removed .venv, node_modules and everything else that was made. var/ is untouched.")
+    return 0
+
+
+def _python(*words: str) -> int:
+    return subprocess.run([PYTHON, *words], cwd=ROOT).returncode
+
+
+def _last_line(text: str) -> str:
+    lines = text.strip().splitlines()
+    return lines[-1] if lines else "it did not say why"
+
+
+COMMANDS: dict[str, Callable[[], int]] = {
+    "run": run,
+    "test": testing.test,
+    "check": checks.check,
+    "fix": fix,
+    "bench": bench,
+    "prove": prove,
+    "clean": clean,
+}
+
+if __name__ == "__main__":
+    sys.exit("Use: python3 -m deploy")
