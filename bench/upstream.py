@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+from typing import cast
 
 WORDS = "Each request is relayed to the model that should answer it and the answer comes back as it was said ".split()
 
@@ -76,8 +77,7 @@ class Upstream(asyncio.Protocol):
         self.streaming: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is one by its methods only
 
     def connection_lost(self, error: Exception | None) -> None:
         if self.streaming is not None:

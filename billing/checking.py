@@ -153,7 +153,7 @@ def _tell(found: Check, rows: QuerySet[Attempt] | QuerySet[LedgerEntry], what: s
 
 def _not_running(request_ids: set[str], folder: Path) -> Iterable[str]:
     """Those that no journal tells of any more, and that were not finished while we looked."""
-    about = [request_id.encode() for request_id in request_ids]
+    about = frozenset(request_ids)
     for home in homes(folder) if about else []:
         unfinished = Unfinished()
         for record in home.records(about):

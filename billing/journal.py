@@ -55,6 +55,7 @@ class Journal:
         self._owed: list[bytes] = []
         self._wake = threading.Event()
         self._closing = threading.Event()
+        self._closed = False
         self._thread = threading.Thread(target=self._keep_synced, name="journal", daemon=True)
 
     @classmethod
@@ -95,7 +96,7 @@ class Journal:
         except UnicodeEncodeError as error:
             raise JournalFailed("A record holds text that is no Unicode.") from error
         with self._lock:
-            if self.failed and not owed:
+            if self.failed and (self._closed or not owed):
                 raise JournalFailed(self.failed)
             try:
                 self._write(lines)
@@ -248,7 +249,7 @@ class Journal:
             self._recover()
         self.sync()
         with self._lock:
-            self.failed = f"The journal of {self.node} is closed."
+            self.failed, self._closed = f"The journal of {self.node} is closed.", True
             if self._file >= 0:
                 os.close(self._file)
                 self._file = -1

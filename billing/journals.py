@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,9 +44,8 @@ class Home:
     def size(self) -> int:
         return sum(path.stat().st_size for path in self.files())
 
-    def records(self, about: Collection[bytes] = ()) -> Iterator[Record | Damaged]:
-        """Everything in it now; with `about`, only records in which one of these occurs. A file that is dropped
-        meanwhile was loaded before."""
+    def records(self, about: Container[str] | None = None) -> Iterator[Record | Damaged]:
+        """Everything in it now; with `about`, only of these requests. A file dropped meanwhile was loaded before."""
         for path in self.files():
             try:
                 with path.open("rb", buffering=0) as file:

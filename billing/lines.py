@@ -7,7 +7,8 @@ changed does not fit its checksum; the next one begins after the line feed.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+import re
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from zlib import crc32
 
@@ -19,6 +20,7 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Record).decode
 
 CHECK = 9  # bytes of checksum and blank
+_ID = re.compile(rb"req_[0-9a-f]{32}")
 
 
 def line_of(record: Record) -> bytes:
@@ -36,11 +38,17 @@ class Damaged:
     line: bytes
 
 
-def records_in(lines: bytes, about: Collection[bytes] = ()) -> Iterator[Record | Damaged]:
-    """The records of whole lines; with `about`, only those in which one of these occurs."""
+def records_in(lines: bytes, about: Container[str] | None = None) -> Iterator[Record | Damaged]:
+    """The records of whole lines; with `about`, only those of these requests."""
     for line in lines.split(b"\n")[:-1]:
-        if not about or any(words in line for words in about):
+        if about is None or _request_of(line) in about:
             yield record_of(line)
+
+
+def _request_of(line: bytes) -> str:
+    """Without decoding it: each kind of record begins with its request's id, or with one that begins so."""
+    found = _ID.search(line)
+    return found[0].decode() if found else ""
 
 
 def record_of(line: bytes) -> Record | Damaged:

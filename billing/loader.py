@@ -254,4 +254,4 @@ def _store_alone(record: Record, home: Path) -> None:
 
 def _set_aside(home: Path, lines: list[bytes], why: str) -> None:
     path = put_aside(home.parent, home.name, b"".join(lines))
-    log.error("%d records are not in the ledger (%s) but in %s", len(lines), why, path)
+    log.error("%d of its records: %s. They are not in the ledger, but in %s", len(lines), why, path)

@@ -69,7 +69,7 @@ def _journaled(request_ids: Collection[str], folder: Path) -> tuple[set[str], li
     known: set[str] = set()
     settled: dict[str, Settled] = {}
     running: set[str] = set()
-    about = [request_id.encode() for request_id in request_ids]
+    about = frozenset(request_ids)
     for home in homes(folder) if about else []:
         alive = home.is_held()
         unfinished = Unfinished()

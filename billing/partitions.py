@@ -72,6 +72,8 @@ def _make(table: str, month: Month) -> None:
                 cursor.execute(_CREATE.format(**words))
                 cursor.execute(_ATTACH.format(**words))
     except DatabaseError as error:
+        if not connection.is_usable():
+            raise
         # Records of that month are in the default partition already, or somebody holds a lock on it. They go there.
         log.warning("no partition %s: %s", name, error)
 

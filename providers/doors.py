@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 import ssl
@@ -16,6 +17,8 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from providers.addresses import Policy, judge
+
+log = logging.getLogger(__name__)
 
 DNS_SECONDS = 2.0
 DNS_CACHE_SECONDS = 10
@@ -190,7 +193,11 @@ def trusted(ca_bundle: str = "") -> ssl.SSLContext:
 
         context.load_verify_locations(certifi.where())
     if ca_bundle:
-        context.load_verify_locations(ca_bundle)
+        try:
+            context.load_verify_locations(ca_bundle)
+        except (OSError, ssl.SSLError) as error:
+            # Providers that need it will fail, and say so; the others must not.
+            log.error("CA_BUNDLE %s cannot be read: %s", ca_bundle, error)
     context.set_alpn_protocols(["http/1.1"])
     return context
 

@@ -46,7 +46,7 @@ class Refreshed:
     added: tuple[str, ...] = ()
     gone: tuple[str, ...] = ()
     returned: tuple[str, ...] = ()
-    count: int = 0  # models that are listed now
+    count: int = 0  # models it has now
     problem: str = ""  # in words; empty when the list was read
 
     @property
@@ -165,7 +165,7 @@ def _keep(provider: Provider, listed: Sequence[ListedModel] | None) -> Refreshed
             for model in wanted.values()
             if model.id not in known
         ]
-        LanguageModel.objects.bulk_create(added)
+        LanguageModel.objects.bulk_create(added, ignore_conflicts=True)  # another process may read the list too
         gone, returned, corrected = _compared(known, named) if listed is not None else ([], [], [])
         # Switched off with the list and on with it again; what a person switched off stays listed, and off.
         _update(gone, listed=False, active=False)
@@ -181,7 +181,7 @@ def _keep(provider: Provider, listed: Sequence[ListedModel] | None) -> Refreshed
         added=tuple(row.model_id for row in added),
         gone=tuple(row.model_id for row in gone),
         returned=tuple(row.model_id for row in returned),
-        count=len(named),
+        count=len(wanted),
     )
 
 

@@ -53,6 +53,8 @@ def index(request: HttpRequest) -> HttpResponse:
     }
     if context["may_create"]:
         context["form"] = TeamForm()
+    elif context["sees_all"]:
+        context["needed"] = reasons_for(request, "teams.create")["needed"]
     return page(request, "teams/list.html", context, part="rows")
 
 

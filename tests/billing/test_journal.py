@@ -184,8 +184,9 @@ def test_a_closed_journal_with_nothing_in_it_disappears(tmp_path: Path) -> None:
     journal.close()
     journal.close()
     assert list(tmp_path.iterdir()) == []
-    with pytest.raises(JournalFailed, match="closed"):
-        journal.append(opened())
+    for owed in (False, True):
+        with pytest.raises(JournalFailed, match="closed"):
+            journal.append(opened(), owed=owed)
 
 
 def test_one_with_records_stays_and_can_be_taken_over(tmp_path: Path) -> None:

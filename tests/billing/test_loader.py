@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 import pytest
-from django.db import connection
+from django.db import DatabaseError, connection, transaction
 from hypothesis import HealthCheck, given
 from hypothesis import settings as trying
 from hypothesis import strategies as st
 
 from billing import journal as journals_own
+from billing import loader as loaders_own
 from billing.ids import started_at
 from billing.journal import Journal, segment
 from billing.journals import ASIDE, Home, homes
@@ -25,6 +28,7 @@ from billing.records import Finished, Opened, Record, Settled
 from billing.storing import COLUMNS, Builder, store
 from billing.unfinished import CODE, Unfinished
 from tests.billing.samples import DECISION, finished, opened, settled, voided
+from tests.house import wait_until
 
 pytestmark = [pytest.mark.store, pytest.mark.django_db]
 
@@ -177,15 +181,61 @@ def test_an_attempt_that_runs_is_carried_over(
     assert LedgerEntry.objects.count() == 21
 
 
-def test_closing_loads_and_leaves_nothing_behind(ledger: Ledger, journal: Journal) -> None:
-    loader = Loader(journal)
-    answered(ledger)
+@contextmanager
+def broken_database() -> Iterator[None]:
+    """For everybody: a table is away."""
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE billing_request RENAME TO billing_request_away")
+    yield
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE billing_request_away RENAME TO billing_request")
+
+
+def test_what_cannot_be_loaded_stays_in_the_journal(ledger: Ledger, journal: Journal, loader: Loader) -> None:
+    with broken_database():
+        for _ in range(2):
+            answered(ledger)
+            with pytest.raises(DatabaseError), transaction.atomic():
+                loader.load()
+        assert journal.unloaded_bytes == Home(journal.home).size() > 0
+        assert loader.lag_seconds > 0
     loader.load()
-    answered(ledger)
-    loader._let_go(everything=True)
-    journal.close()
     assert LedgerEntry.objects.count() == 2
+    assert (journal.unloaded_bytes, loader.lag_seconds) == (0, 0)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_thread_goes_on_when_the_database_is_back(
+    ledger: Ledger, journal: Journal, loader: Loader, caplog: pytest.LogCaptureFixture
+) -> None:
+    left_behind(journal.folder, opened())
+    with broken_database():
+        answered(ledger)
+        loader.start()
+        wait_until(lambda: "the journal is not loaded" in caplog.text)
+        answered(ledger)
+    wait_until(lambda: not journal.unloaded_bytes)
+    wait_until(lambda: len(homes(journal.folder)) == 1)
+    answered(ledger)
+    loader.close()
+    journal.close()
     assert homes(journal.folder) == []
+    assert Counter(LedgerEntry.objects.values_list("usage_source", flat=True)) == {"provider": 3, "estimated": 1}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_closing_without_a_database_leaves_it_to_the_next(
+    ledger: Ledger, journal: Journal, loader: Loader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loaders_own, "CLOSE_SECONDS", 0.0)
+    with broken_database():
+        record = answered(ledger)
+        loader.close()
+        journal.close()
+    (home,) = homes(journal.folder)
+    assert not home.is_held()
+    load_left(home)
+    assert LedgerEntry.objects.get().attempt_id == record.opened.attempt_id
 
 
 # -- what others left --------------------------------------------------------------------
@@ -310,13 +360,14 @@ def test_one_impossible_record_does_not_hold_up_the_rest(
     caplog.set_level(logging.ERROR)
     answered(ledger)
     impossible = opened()
-    ledger.settle(settled(impossible, status=None))
+    ledger.settle(settled(impossible, duration_ms=-1))
     answered(ledger)
     loader.load()
     assert LedgerEntry.objects.count() == 2
     kept = journal.folder / ASIDE / "node-1.journal"
     assert impossible.attempt_id.encode() in kept.read_bytes()
-    assert "1 records are not in the ledger" in caplog.text
+    assert "not in the ledger, but in" in caplog.text
+    assert "damaged." not in caplog.text
 
 
 def test_damage_is_kept_and_told(ledger: Ledger, journal: Journal, loader: Loader) -> None:

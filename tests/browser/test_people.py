@@ -118,7 +118,7 @@ def test_a_confirmation_says_what_happens_and_escape_keeps_everything(open_page:
     page = open_page("/people/2/", CLAIRE)
     page.get_by_role("link", name="Deactivate the account").click()
     dialog = page.locator("#deactivate")
-    assert "Signed out of" in dialog.inner_text()
+    assert "You can activate the account again." in dialog.inner_text()
     assert faults(page) == []
     page.keyboard.press("Escape")
     assert not dialog.is_visible()

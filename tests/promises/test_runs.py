@@ -8,7 +8,6 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,7 +28,8 @@ from console.models import Room
 from routing import demonstration
 from tests import factories
 demonstration.furnish()
-bob = factories.make_user("Bob", teams=[factories.make_team("Research")])
+from console.models import User
+bob = User.objects.filter(name="Bob").first() or factories.make_user("Bob", teams=[factories.make_team("Research")])
 session = import_module(settings.SESSION_ENGINE).SessionStore()
 session[SESSION_KEY] = str(bob.pk)
 session[BACKEND_SESSION_KEY] = settings.AUTHENTICATION_BACKENDS[0]
@@ -50,7 +50,7 @@ class Two:
 
     def __init__(self, one: House, other: House) -> None:
         self.one, self.other = one, other
-        self.session, self.room = one.manage("shell", "-v0", "-c", ROOM).split()[-2:]
+        self.session, self.room = other.manage("shell", "-v0", "-c", ROOM).split()[-2:]
         self._open = ExitStack()
 
     def socket(self, house: House, runs: dict[str, int] | None = None, last: int = 0) -> ClientConnection:
@@ -68,17 +68,25 @@ class Two:
         self._open.close()
 
 
-@pytest.fixture
-def two(tmp_path: Path) -> Iterator[Two]:
-    database = f"sqlite:///{tmp_path / 'shared.sqlite3'}"
-    (tmp_path / "one").mkdir()
-    (tmp_path / "other").mkdir()
+@pytest.fixture(scope="module")
+def houses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[House, House]]:
+    folder = tmp_path_factory.mktemp("two")
     keys = {name: os.environ[name] for name in ("SECRET_KEY", "RELAYHOUSE_KEY_RING", "RELAYHOUSE_KEY_PEPPER")}
-    shared = {"DATABASE_URL": database, "DRAIN_SECONDS": "30", **keys}
-    with House(tmp_path / "one", **shared) as one, House(tmp_path / "other", **shared) as other:
-        both = Two(one, other)
-        yield both
-        both.close()
+    shared = {"DATABASE_URL": f"sqlite:///{folder / 'shared.sqlite3'}", "DRAIN_SECONDS": "30", **keys}
+    (folder / "one").mkdir()
+    (folder / "other").mkdir()
+    with House(folder / "one", **shared) as one, House(folder / "other", **shared) as other:
+        yield one, other
+
+
+@pytest.fixture
+def two(houses: tuple[House, House]) -> Iterator[Two]:
+    one, other = houses
+    if one.process is None:
+        one.start()
+    both = Two(one, other)
+    yield both
+    both.close()
 
 
 def say(socket: ClientConnection, **message: Any) -> None:

@@ -12,7 +12,7 @@ from providers.addresses import parse_networks
 from providers.connector import Connector
 from providers.errors import Unreachable
 from tests.certificates import authority
-from tests.providers.talk import failure, plain, target
+from tests.providers.talk import failure, plain, target, tight
 from tests.upstream import Upstream, accepting_only, refusing_url
 
 TEXT = "Hello from upstream."
@@ -48,6 +48,16 @@ async def test_f25_a_certificate_of_a_further_authority_is_accepted() -> None:
         await trusting.close()
 
 
+async def test_a_bundle_that_cannot_be_read_stops_nobody(
+    upstream: Upstream, caplog: pytest.LogCaptureFixture
+) -> None:
+    connector = Connector(ca_bundle="/nowhere/ca.pem")
+    await connector.start()
+    assert (await plain(connector, target("ok", upstream.base_url))).text == TEXT
+    assert "/nowhere/ca.pem cannot be read" in caplog.text
+    await connector.close()
+
+
 async def test_f25_plaintext_where_tls_belongs(connector: Connector, upstream: Upstream) -> None:
     address = upstream.base_url.replace("http:", "https:")
     error = await failure(connector, "ok", address, stream=False)
@@ -56,7 +66,7 @@ async def test_f25_plaintext_where_tls_belongs(connector: Connector, upstream: U
 
 async def test_f25_tls_that_never_comes(connector: Connector) -> None:
     async with accepting_only() as port:
-        error = await failure(connector, "ok", f"https://127.0.0.1:{port}/v1", stream=False)
+        error = await failure(connector, "ok", f"https://127.0.0.1:{port}/v1", stream=False, within=tight())
     assert (error.reason, error.status, error.sent) == ("upstream_tls", 502, False)
 
 
@@ -86,7 +96,7 @@ async def test_f26_a_slow_name() -> None:
     connector = Connector(lookup=lookup)
     await connector.start()
     began = time.monotonic()
-    error = await failure(connector, "ok", "https://vendor.example/v1", stream=False)
+    error = await failure(connector, "ok", "https://vendor.example/v1", stream=False, within=tight())
     assert not error.sent
     assert time.monotonic() - began < 0.9
     await connector.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
-from time import perf_counter
+from time import process_time
 
 import pytest
 
@@ -66,10 +66,10 @@ def test_an_unknown_name_costs_little_in_a_large_catalogue() -> None:
         by_model_id={model.model_id: (model,) for model in models},
     )
     decide(Ask("req_0", "the first one builds the index"), snapshot, Live(), now=NOW)
-    began = perf_counter()
+    began = process_time()
     for number in range(20):
         decision = decide(Ask("req_0", f"vendor-7/model-{number}47-instrukt"), snapshot, Live(), now=NOW)
-    each = (perf_counter() - began) / 20
+    each = (process_time() - began) / 20
     assert decision.problem is not None
     assert "vendor-7/model-" in decision.problem.message
     assert each < 0.03, f"{each * 1000:.1f} ms for an unknown name"
