@@ -164,6 +164,7 @@ async def measure(folder: Path, parts: list[str], requests: int, profile: bool) 
     edge = Edge(body_limit=1 << 20)
     gc.collect()
     gc.freeze()
+    gc.set_threshold(50_000, 20, 100)  # as the server does
     for part in parts:
         payload = body("bench:bench-1", stream=part == "streams")
         count = requests if part == "plain" else max(3, requests // 300)

@@ -46,7 +46,16 @@ GROUPS: tuple[Group, ...] = (
     Group(
         "work",
         (
-            Place("overview", _("Overview"), "home", "overview", "overview.see", "o", bottom=True),
+            Place(
+                "overview",
+                _("Overview"),
+                "home",
+                "overview",
+                "overview.see",
+                "o",
+                pgettext_lazy("place on the phone's bar", "Overview"),
+                bottom=True,
+            ),
             Place(
                 "playground",
                 _("Playground"),

@@ -160,7 +160,7 @@ def told(entry: AuditEntry) -> str:
         "name": entry.object_name,
     }
     # Translators: "created the team Research"
-    return gettext("%(verb)s the %(kind)s %(name)s") % words
+    return gettext("%(verb)s %(kind)s %(name)s") % words
 
 
 def provider_counts() -> dict[str, int]:

@@ -1,19 +1,19 @@
 """What can go wrong between us and a provider. One tree; every leaf knows its code and whether another try may help.
 
 ProviderError
-  Unreachable        no connection: refused, reset, DNS, TLS          upstream_unreachable, upstream_tls, target_blocked
-  TimedOut           silent for too long                              upstream_timeout, upstream_stalled, deadline_exceeded
-  InvalidAnswer      bytes that are no answer                         upstream_invalid_response, upstream_protocol_error ...
-  Interrupted        the answer stopped before its end                upstream_stream_interrupted
-  TooLarge           more bytes, lines or events than we accept       upstream_too_large
-  RateLimited        asked too often                                  rate_limit_exceeded
-  QuotaExhausted     the account has no money left                    upstream_quota
-  Overloaded         busy, broken or failing                          upstream_overloaded, upstream_error
-  BadCredentials     the key is wrong or may not                      upstream_auth
-  ModelNotFound      the provider does not know the model             upstream_model_not_found
-  BadRequest         the request itself is wrong                      invalid_request_error
-    ContextTooLong   longer than the model's window                   context_length_exceeded
-    Refused          stopped by the provider's content filter         content_filter
+  Unreachable        no connection: refused, reset, DNS, TLS      upstream_unreachable, upstream_tls, target_blocked
+  TimedOut           silent for too long                          upstream_timeout, upstream_stalled, deadline_exceeded
+  InvalidAnswer      bytes that are no answer                     upstream_invalid_response, upstream_protocol_error ...
+  Interrupted        the answer stopped before its end            upstream_stream_interrupted
+  TooLarge           more bytes, lines or events than we accept   upstream_too_large
+  RateLimited        asked too often                              rate_limit_exceeded
+  QuotaExhausted     the account has no money left                upstream_quota
+  Overloaded         busy, broken or failing                      upstream_overloaded, upstream_error
+  BadCredentials     the key is wrong or may not                  upstream_auth
+  ModelNotFound      the provider does not know the model         upstream_model_not_found
+  BadRequest         the request itself is wrong                  invalid_request_error
+    ContextTooLong   longer than the model's window               context_length_exceeded
+    Refused          stopped by the provider's content filter     content_filter
 
 Messages say what happened, to whom, and what to do. A secret never enters one: adapters redact before they raise.
 """

@@ -17,7 +17,7 @@ from billing.records import Payer
 from providers.errors import Interrupted, ProviderError
 from routing import worker
 from routing.catalogue import model_object, models_body
-from routing.exchange import Exchange, Receive, Scope, Send
+from routing.exchange import Exchange, Receive, Scope, Send, forget_cancellation
 from routing.gateway import Call
 from routing.refusal import Refusal
 from routing.wires import openai
@@ -110,7 +110,7 @@ class Edge:
                 if exchange.left:
                     raise
                 # Not the client: the server is going down, and will not wait for us.
-                _forget_cancellation()
+                forget_cancellation()
                 raise exchange.refusal(503, "server_restart", "The server is restarting.", retryable=True) from None
 
     async def _plain(self, exchange: Exchange, call: Call) -> None:
@@ -144,7 +144,7 @@ class Edge:
         except asyncio.CancelledError:
             if exchange.left:
                 raise
-            _forget_cancellation()
+            forget_cancellation()
             restart = Interrupted("The server is restarting.", code="server_restart")
             call.close(restart)
             await exchange.break_off(_error_of(restart, call.request_id))
@@ -168,10 +168,3 @@ def _error_of(error: ProviderError, request_id: str) -> bytes:
     return openai.error_object(
         error.status, error.reason, error.message, request_id=request_id, retryable=error.retryable
     )
-
-
-def _forget_cancellation() -> None:
-    """It has done its work: what follows must be able to wait for the client to take its last words."""
-    task = asyncio.current_task()
-    while task is not None and task.cancelling():
-        task.uncancel()

@@ -37,6 +37,7 @@ class Exchange:
         "_cut",
         "_headers",
         "_last_sent",
+        "_late",
         "_loop",
         "_main",
         "_read",
@@ -68,6 +69,7 @@ class Exchange:
         self._cut: asyncio.TimerHandle | None = None
         self._last_sent = 0.0
         self._read = False
+        self._late = False
 
     # -- what came ---------------------------------------------------------------
 
@@ -115,14 +117,26 @@ class Exchange:
                 raise self.refusal(400, "invalid_request_error", "The content-length is not a number.")
             if len(length) > 18 or int(length) > limit:
                 raise self._too_large(limit)
+        # A bare timer: asyncio.timeout() would cost as much as the rest of this method several times over.
+        self._main = asyncio.current_task()
+        late = self._loop.call_later(BODY_SECONDS, self._body_is_late)
         try:
-            async with asyncio.timeout(BODY_SECONDS):
-                body = await self._whole_body(limit)
-        except TimeoutError:
+            body = await self._whole_body(limit)
+        except asyncio.CancelledError:
+            if not self._late:
+                raise
+            forget_cancellation()
             self.more_headers.append(CLOSE)
             raise self.refusal(408, "request_timeout", "The body did not arrive in time.") from None
+        finally:
+            late.cancel()
         self._read = True
         return body
+
+    def _body_is_late(self) -> None:
+        self._late = True
+        if self._main is not None:
+            self._main.cancel()
 
     async def _whole_body(self, limit: int) -> bytes:
         pieces: list[bytes] = []
@@ -158,7 +172,6 @@ class Exchange:
 
     def watch(self) -> None:
         """Cancel the work when the client goes away. Call it once the body has been read."""
-        self._main = asyncio.current_task()
         self._watching = self._loop.create_task(self._wait_for_leaving())
 
     async def _wait_for_leaving(self) -> None:
@@ -298,6 +311,13 @@ class Exchange:
         comment, self._comment = self._comment, None
         if comment is not None:
             await comment
+
+
+def forget_cancellation() -> None:
+    """It has done its work: what follows must be able to wait."""
+    task = asyncio.current_task()
+    while task is not None and task.cancelling():
+        task.uncancel()
 
 
 def _safe(text: str) -> bytes:

@@ -394,7 +394,7 @@ class Call:
         model = self.model
         METRICS.finished(
             provider=model.provider.slug if model else "",
-            model=model.model_id if model else "",
+            model=model.model_id.partition("?")[0] if model else "",  # without wishes, which are without end
             status=finished.status,
             code=finished.error_code,
             duration_ms=finished.duration_ms,

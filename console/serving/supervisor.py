@@ -162,7 +162,7 @@ class Supervisor:
         for child in [child for child in self.leaving if child.gone()]:
             self.leaving.remove(child)
             child.line.close()
-            if child.process.returncode:
+            if child.process.returncode not in (0, -signal.SIGTERM):  # told to end before it could listen
                 say("warning", f"{child.job.name} {child.how_it_ended()}", pid=child.process.pid)
         for slot in [*self.web, *self.background]:
             if slot.child is not None and slot.child.gone():

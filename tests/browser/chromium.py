@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Browser as Chromium
-from playwright.sync_api import ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import ConsoleMessage, Page, expect, sync_playwright
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 ARGUMENTS = (
@@ -25,6 +25,8 @@ ARGUMENTS = (
 AXE = Path(__file__).resolve().parent.parent.parent / "node_modules" / "axe-core" / "axe.min.js"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 WIDE, NARROW = 1440, 390
+PATIENCE = 20_000  # milliseconds; a machine that runs other things as well needs them
+expect.set_options(timeout=PATIENCE)
 
 
 class Visits:
@@ -53,7 +55,7 @@ class Visits:
         context = self.chromium.new_context(
             viewport={"width": width, "height": height}, color_scheme=theme, reduced_motion="reduce", **options
         )
-        context.set_default_timeout(5000)
+        context.set_default_timeout(PATIENCE)
         if session:
             context.add_cookies([{"name": "relayhouse_session", "value": session, "url": self.url}])
         page = context.new_page()

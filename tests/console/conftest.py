@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 
+from tests.console.files import Files
+
 
 @pytest.fixture(autouse=True)
 def quick_passwords(settings: Any) -> None:
@@ -36,3 +38,11 @@ async def here(transactional_db: None, tmp_path: Path, settings: Any) -> AsyncIt
     yield await runs.started()
     await runs.stop()
     await worker.stop()
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Files:
+    """Applies configuration files in an environment that has none of the variables they name."""
+    for name in ("OPENAI_API_KEY", "AZURE_OPENAI_KEY", "MISTRAL_API_KEY", "TEST_LLM_KEY", "TEST_LLM_URL"):
+        monkeypatch.delenv(name, raising=False)
+    return Files(tmp_path)

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
+from tests.services import free_port
+
 # As it stands in the document that introduced it.
 SAMPLE: dict[str, Any] = {
     "LLMProviders": {
@@ -85,6 +87,11 @@ class Files:
         out = io.StringIO()
         call_command("apply", self.write(content), *words, stdout=out)
         return out.getvalue()
+
+
+def nowhere() -> str:
+    """An address of this machine where nothing listens."""
+    return f"http://127.0.0.1:{free_port()}/v1"
 
 
 def export(kind: str = "yaml") -> str:

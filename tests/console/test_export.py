@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 import yaml
@@ -21,13 +20,6 @@ from tests import factories
 from tests.console.files import SAMPLE, Files, export
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
-
-
-@pytest.fixture
-def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Files:
-    for name in ("OPENAI_API_KEY", "AZURE_OPENAI_KEY"):
-        monkeypatch.delenv(name, raising=False)
-    return Files(tmp_path)
 
 
 def furnished() -> None:

@@ -48,9 +48,7 @@ async def test_f25_a_certificate_of_a_further_authority_is_accepted() -> None:
         await trusting.close()
 
 
-async def test_a_bundle_that_cannot_be_read_stops_nobody(
-    upstream: Upstream, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_bundle_that_cannot_be_read_stops_nobody(upstream: Upstream, caplog: pytest.LogCaptureFixture) -> None:
     connector = Connector(ca_bundle="/nowhere/ca.pem")
     await connector.start()
     assert (await plain(connector, target("ok", upstream.base_url))).text == TEXT
