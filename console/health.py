@@ -1,7 +1,7 @@
 """Is this process alive, can it serve, and what has it done? A bare ASGI application: probes come often.
 
-`/metrics` names providers and models. It answers programs of this machine, and whoever presents METRICS_TOKEN. What came
-through a proxy is not of this machine, however near the proxy is.
+`/metrics` names providers and models. It answers programs of this machine, and whoever presents METRICS_TOKEN. What
+came through a proxy is not of this machine, however near the proxy is.
 """
 
 from __future__ import annotations

@@ -110,7 +110,7 @@ class ClaimCode(models.Model):
 
 
 class AuditEntry(models.Model):
-    """Who changed what. Each entry carries the hash of the one before; `content` is hashed apart so it can be erased."""
+    """Who changed what. Each entry carries the hash of the one before; `content` is hashed apart, to be erasable."""
 
     at = models.DateTimeField(default=timezone.now)
     actor_id = models.BigIntegerField(null=True)

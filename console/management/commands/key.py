@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -80,20 +80,8 @@ class Command(BaseCommand):
 
     def list(self) -> None:
         now = timezone.now()
-        rows = [("id", "key", "name", "team", "person", "models", "state", "last used")]
-        for key in ApiKey.objects.select_related("team", "user"):
-            rows.append(
-                (
-                    str(key.pk),
-                    str(key),
-                    key.name,
-                    key.team.name if key.team else "",
-                    key.user.email if key.user else "",
-                    ", ".join(key.allowed_models) or "any",
-                    _state(key, now),
-                    f"{key.last_used_at:%Y-%m-%d %H:%M}" if key.last_used_at else "never",
-                )
-            )
+        rows: list[tuple[str, ...]] = [("id", "key", "name", "team", "person", "models", "state", "last used")]
+        rows += [_row(key, now) for key in ApiKey.objects.select_related("team", "user")]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         for row in rows:
             self.stdout.write("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
@@ -150,3 +138,16 @@ def _state(key: ApiKey, now: Any) -> str:
     if key.expires_at is None:
         return "live"
     return f"until {key.expires_at:%Y-%m-%d}" if key.expires_at > now else "expired"
+
+
+def _row(key: ApiKey, now: datetime) -> tuple[str, ...]:
+    return (
+        str(key.pk),
+        str(key),
+        key.name,
+        key.team.name if key.team else "",
+        key.user.email if key.user else "",
+        ", ".join(key.allowed_models) or "any",
+        _state(key, now),
+        f"{key.last_used_at:%Y-%m-%d %H:%M}" if key.last_used_at else "never",
+    )
