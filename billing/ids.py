@@ -16,9 +16,12 @@ def new_request_id(now_ms: int | None = None) -> str:
     return f"{PREFIX}{value:032x}"
 
 
+def milliseconds_of(request_or_attempt_id: str) -> int:
+    return int(request_or_attempt_id[len(PREFIX) : len(PREFIX) + 12], 16)
+
+
 def started_at(request_or_attempt_id: str) -> datetime:
-    milliseconds = int(request_or_attempt_id[len(PREFIX) : len(PREFIX) + 12], 16)
-    return datetime.fromtimestamp(milliseconds / 1000, tz=UTC)
+    return datetime.fromtimestamp(milliseconds_of(request_or_attempt_id) / 1000, tz=UTC)
 
 
 def attempt_id(request_id: str, number: int) -> str:

@@ -16,7 +16,7 @@ from billing.journal import CARRIED, ENDING, LOCK, remove
 from billing.lines import Damaged, records_in
 from billing.records import Record
 
-SLICE = 224 * 1024  # bytes read at once; the shortest records in it make fewer than 2,000 rows
+SLICE = 224 * 1024  # bytes read at once; the shortest records in it make fewer than 2,000 rows, typical ones 600
 ASIDE = ".damaged"  # what could not be read or booked is kept here for people to look at
 
 
@@ -91,9 +91,8 @@ def _locked(path: Path, how: int) -> Iterator[bool]:
         os.close(lock)
 
 
-def whole_lines(file: int, offset: int, end: int | None = None) -> bytes:
-    """About a slice of lines from there on, up to `end`; none when there is no whole line."""
-    size = SLICE
+def whole_lines(file: int, offset: int, end: int | None = None, *, size: int = SLICE) -> bytes:
+    """About so many bytes of lines from there on, up to `end`; none when there is no whole line."""
     while True:
         wanted = size if end is None else min(size, end - offset)
         found = os.pread(file, wanted, offset)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from billing.costs import MOST_NANO
-from billing.ids import started_at
 from billing.models import Attempt, LedgerEntry, Request
 from billing.records import Finished, Settled
 
@@ -108,17 +105,6 @@ def entry_row(record: Settled, moment: str, booked_at: str) -> Row:
 
 def charge_id(attempt_id: str) -> str:
     return f"{attempt_id}/charge/0"
-
-
-def moment_for(vendor: str) -> Callable[[datetime], str]:
-    """How the database spells a moment in UTC: SQLite keeps text, and Django compares it as text."""
-    if vendor == "sqlite":
-        return lambda moment: str(moment.replace(tzinfo=None))
-    return datetime.isoformat
-
-
-def moment_of(request_id: str, spelled: Callable[[datetime], str]) -> str:
-    return spelled(started_at(request_id))
 
 
 def _json(raw: bytes) -> str | None:

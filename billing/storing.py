@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
 
 from billing import partitions
-from billing.ids import started_at
+from billing.ids import milliseconds_of
 from billing.models import Attempt, LedgerEntry, Request
 from billing.records import Finished, Record, Settled
 from billing.rows import (
@@ -22,12 +24,13 @@ from billing.rows import (
     Row,
     attempt_row,
     entry_row,
-    moment_for,
     request_row,
     scrubbed,
 )
 
 REQUESTS, ATTEMPTS, ENTRIES = (model._meta.db_table for model in (Request, Attempt, LedgerEntry))
+CONFLICT = "ON CONFLICT (id, started_at) DO NOTHING"
+PIECE = 100  # rows between two chances for other threads to run
 COLUMNS = {REQUESTS: REQUEST_COLUMNS, ATTEMPTS: ATTEMPT_COLUMNS, ENTRIES: ENTRY_COLUMNS}
 
 
@@ -49,9 +52,11 @@ class Builder:
     def __init__(self, lines: bytes = ESCAPED_NUL) -> None:
         self.batch = Batch()
         self._clean = ESCAPED_NUL not in lines
-        self._spelled = moment_for(connection.vendor)
-        self._booked_at = self._spelled(timezone.now())
-        self._moments: dict[str, str] = {}
+        # SQLite keeps text, and Django compares it as text.
+        on_sqlite = connection.vendor == "sqlite"
+        self._spelling, self._zone = "%Y-%m-%d %H:%M:%S", "" if on_sqlite else "+00:00"
+        self._booked_at = timezone.now().strftime(f"{self._spelling}.%f{self._zone}")
+        self._seconds: dict[int, str] = {}
 
     def add(self, records: Iterable[Record]) -> None:
         rows = self.batch.rows
@@ -68,12 +73,15 @@ class Builder:
                 table[:] = map(scrubbed, table)
 
     def _moment(self, request_id: str) -> str:
-        spelled = self._moments.get(request_id)
+        """The moment in the id as the database spells it. Many requests begin within the same second."""
+        seconds, milliseconds = divmod(milliseconds_of(request_id), 1000)
+        spelled = self._seconds.get(seconds)
         if spelled is None:
-            began = started_at(request_id)
-            self.batch.months.add(partitions.month_of(began))
-            spelled = self._moments[request_id] = self._spelled(began)
-        return spelled
+            second = datetime.fromtimestamp(seconds, tz=UTC)
+            self.batch.months.add(partitions.month_of(second))
+            spelled = self._seconds[seconds] = second.strftime(self._spelling)
+        fraction = f".{milliseconds:03d}000" if milliseconds else ""
+        return f"{spelled}{fraction}{self._zone}"
 
 
 def store(batch: Batch) -> None:
@@ -81,44 +89,46 @@ def store(batch: Batch) -> None:
     if not batch:
         return
     partitions.make_for(batch.months)
-    put = _copy if connection.vendor == "postgresql" else _insert
     with transaction.atomic(), connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            _make_loading_tables(cursor)
-        for table, rows in batch.rows.items():
-            if rows:
-                put(cursor, table, rows)
+            _copy(cursor, batch)
+        else:
+            _insert(cursor, batch)
 
 
-def _insert(cursor: CursorWrapper, table: str, rows: Sequence[Row]) -> None:
-    columns = COLUMNS[table]
-    values = ", ".join(["%s"] * len(columns))
-    cursor.executemany(
-        f"INSERT INTO {table} ({_listed(columns)}) VALUES ({values}) ON CONFLICT (id, started_at) DO NOTHING",  # noqa: S608
-        rows,
-    )
+def _insert(cursor: CursorWrapper, batch: Batch) -> None:
+    for table, rows in batch.rows.items():
+        columns = COLUMNS[table]
+        values = ", ".join(["%s"] * len(columns))
+        cursor.executemany(
+            f"INSERT INTO {table} ({_listed(columns)}) VALUES ({values}) {CONFLICT}",  # noqa: S608
+            rows,
+        )
 
 
-def _make_loading_tables(cursor: CursorWrapper) -> None:
-    """Of this connection's own, empty again at each commit."""
+def _copy(cursor: CursorWrapper, batch: Batch) -> None:
+    """COPY knows no conflicts: through loading tables, of this connection's own and empty again at each commit."""
     cursor.execute("SELECT " + ", ".join(f"to_regclass('pg_temp.loading_{table}')" for table in COLUMNS))
     if None in cursor.fetchone():
-        for table in COLUMNS:
-            cursor.execute(f"CREATE TEMPORARY TABLE IF NOT EXISTS loading_{table} (LIKE {table}) ON COMMIT DELETE ROWS")
-
-
-def _copy(cursor: CursorWrapper, table: str, rows: Sequence[Row]) -> None:
-    """COPY knows no conflicts: through a loading table."""
-    columns = _listed(COLUMNS[table])
-    loading = f"loading_{table}"
-    with cursor.copy(f"COPY {loading} ({columns}) FROM STDIN") as copy:
-        for row in rows:
-            copy.write_row(row)
-    cursor.execute(
-        f"INSERT INTO {table} ({columns}) SELECT {columns} FROM {loading} ON CONFLICT (id, started_at) DO NOTHING"  # noqa: S608
-    )
-    if connection.in_atomic_block and len(connection.savepoint_ids):
-        cursor.execute(f"DELETE FROM {loading}")  # noqa: S608  (this transaction goes on)
+        cursor.execute(
+            ";".join(
+                f"CREATE TEMPORARY TABLE IF NOT EXISTS loading_{table} (LIKE {table}) ON COMMIT DELETE ROWS"
+                for table in COLUMNS
+            )
+        )
+    work = []
+    for table, rows in batch.rows.items():
+        if rows:
+            columns = _listed(COLUMNS[table])
+            with cursor.copy(f"COPY loading_{table} ({columns}) FROM STDIN") as copy:
+                for number, row in enumerate(rows, 1):
+                    copy.write_row(row)
+                    if not number % PIECE:
+                        time.sleep(0)  # let the event loop have the interpreter
+            work.append(f"INSERT INTO {table} ({columns}) SELECT {columns} FROM loading_{table} {CONFLICT}")  # noqa: S608
+            if connection.savepoint_ids:
+                work.append(f"DELETE FROM loading_{table}")  # noqa: S608  (the commit is not ours)
+    cursor.execute(";".join(work))
 
 
 def _listed(columns: Sequence[str]) -> str:

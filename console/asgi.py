@@ -22,6 +22,7 @@ from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E40
 from django.conf import settings  # noqa: E402
 
 from console import health, runs  # noqa: E402
+from console.bodies import bounded  # noqa: E402
 from console.consumers import websocket_urlpatterns  # noqa: E402
 from routing import worker  # noqa: E402
 from routing.edge import Edge  # noqa: E402
@@ -42,7 +43,7 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
         elif path in health.PATHS:
             await health.application(scope, receive, send)
         else:
-            await pages(scope, receive, send)
+            await bounded(pages, scope, receive, send)
     elif kind == "websocket":
         await worker.started()
         await sockets(scope, receive, send)

@@ -59,6 +59,8 @@ async def what_is_missing() -> list[str]:
             missing.append("draining")
         if running.journal.failed:
             missing.append("journal")
+        # Money that somebody has to look for: see `manage.py journal abandon`.
+        missing += [f"journal of {node}" for node in running.loader.unreadable]
         if not running.snapshots.loaded:
             missing.append("snapshot")
     if not await database.answers():

@@ -137,6 +137,8 @@ TEMPLATES: list[dict[str, Any]] = [
 DATABASE_URL = env.str("DATABASE_URL", default=f"sqlite:///{RELAYHOUSE_STATE / 'relayhouse.sqlite3'}")
 DATABASES = {"default": env.db_url_config(DATABASE_URL)}
 ON_SQLITE = DATABASES["default"]["ENGINE"].endswith("sqlite3")
+if not ON_SQLITE and not DATABASES["default"]["ENGINE"].endswith("postgresql"):
+    raise SystemExit("DATABASE_URL must begin with sqlite:// or postgres://, as in postgres://user:password@host/name")
 if ON_SQLITE:
     DATABASES["default"]["OPTIONS"] = {
         "timeout": 10,

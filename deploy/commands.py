@@ -9,25 +9,22 @@ import subprocess
 import sys
 from collections.abc import Callable
 
-from deploy import checks, testing
+from deploy import checks, machine, testing
 from deploy.machine import PYTHON, ROOT
-from deploy.say import Stop, line, step
+from deploy.say import Stop, line
 from deploy.set_up import BROWSER_FILES, set_up
 
 
 def run() -> int:
-    """Set up, migrate, and become `manage.py serve`."""
+    """Set up, and become `manage.py serve`."""
     host, port, workers = (os.environ.get(name) or default for name, default in SERVE.items())
     if not port.isdigit() or not 0 < int(port) < 65536:
         raise Stop(f"PORT is '{port}'. Give a number: make run PORT=8123")
     if not workers.isdigit() or int(workers) < 1:
         raise Stop(f"WORKERS is '{workers}'. Give a number: make run WORKERS=2")
     set_up()
-    with step("Database"):
-        done = subprocess.run([PYTHON, "manage.py", "migrate", "-v0"], cwd=ROOT, capture_output=True, text=True)
-        if done.returncode:
-            raise Stop(f"The database could not be migrated:\n    {_last_line(done.stderr)}")
-    words = ["manage.py", "serve", "--host", host, "--port", port, "--workers", workers]
+    line("Starting ...")
+    words = ["manage.py", "serve", "--host", host, "--port", port, "--workers", workers, "--migrate"]
     os.execv(PYTHON, [str(PYTHON), *words])
 
 
@@ -48,8 +45,13 @@ def bench() -> int:
 def prove() -> int:
     set_up(tests=True)
     os.environ["RELAYHOUSE_PROVE"] = "full"
-    words = ["-m", "pytest", "-m", "promise", "tests/promises", "-s", *shlex.split(os.environ.get("ARGS", ""))]
-    return _python(*words)
+    words = ["-m", "pytest", "-m", "promise", "-s", *shlex.split(os.environ.get("ARGS", ""))]
+    line("\nEvery promise, on SQLite")
+    codes = [_python(*words)]
+    if not machine.fetch_tools("postgresql", "redis-server"):
+        line("\nEvery promise, on a throw-away Postgres and Redis")
+        codes.append(_python("-m", "tests.services", "run", "--", str(PYTHON), *words, "tests/promises"))
+    return max(codes)
 
 
 def clean() -> int:
@@ -69,11 +71,6 @@ def clean() -> int:
 
 def _python(*words: str) -> int:
     return subprocess.run([PYTHON, *words], cwd=ROOT).returncode
-
-
-def _last_line(text: str) -> str:
-    lines = text.strip().splitlines()
-    return lines[-1] if lines else "it did not say why"
 
 
 COMMANDS: dict[str, Callable[[], int]] = {

@@ -26,7 +26,7 @@ from typing import ClassVar
 class ProviderError(Exception):
     code: ClassVar[str] = "upstream_error"
     retryable: ClassVar[bool] = True
-    status: ClassVar[int] = 502  # what our client gets
+    status: int = 502  # what our client gets
 
     def __init__(
         self,
@@ -85,6 +85,7 @@ class QuotaExhausted(ProviderError):
 
 class Overloaded(ProviderError):
     code = "upstream_overloaded"
+    status = 503
 
 
 class BadCredentials(ProviderError):

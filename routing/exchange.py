@@ -24,6 +24,9 @@ SEND_SECONDS = 60.0  # the longest a client may take to fetch the rest of an ans
 LARGE = 64 * 1024  # about what a server takes from us, or from a client, without waiting
 SHOULD_NOT_RETRY = frozenset({402, 408, 409, 429, 500, 502, 503, 504})  # what clients would try again by themselves
 
+# A server of our own offers under this name to call somebody when the client leaves.
+LEAVING = "relayhouse.leaving"
+
 JSON = (b"content-type", b"application/json")
 EVENTS = (b"content-type", b"text/event-stream; charset=utf-8")
 NO_STORE = (b"cache-control", b"no-store")
@@ -43,6 +46,7 @@ class Exchange:
         "_read",
         "_reminder",
         "_watching",
+        "_when_left",
         "left",
         "more_headers",
         "receive",
@@ -64,6 +68,7 @@ class Exchange:
         self._loop = asyncio.get_running_loop()
         self._main: asyncio.Task[Any] | None = None
         self._watching: asyncio.Task[None] | None = None
+        self._when_left: Callable[[Callable[[], None] | None], None] | None = None
         self._reminder: asyncio.TimerHandle | None = None
         self._comment: asyncio.Task[None] | None = None
         self._cut: asyncio.TimerHandle | None = None
@@ -172,7 +177,12 @@ class Exchange:
 
     def watch(self) -> None:
         """Cancel the work when the client goes away. Call it once the body has been read."""
-        self._watching = self._loop.create_task(self._wait_for_leaving())
+        offered = (self.scope.get("extensions") or {}).get(LEAVING)
+        if offered is not None:
+            self._when_left = offered["tell"]
+            self._when_left(self._give_up)
+        else:
+            self._watching = self._loop.create_task(self._wait_for_leaving())
 
     async def _wait_for_leaving(self) -> None:
         while (await self.receive())["type"] != "http.disconnect":
@@ -191,6 +201,8 @@ class Exchange:
     def end(self) -> None:
         """Nothing more is watched or sent by itself: the last piece is on its way, or there will be none."""
         self._main = None
+        if self._when_left is not None:
+            self._when_left(None)
         if self._watching is not None:
             self._watching.cancel()
         if self._reminder is not None:

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from types import TracebackType
 from typing import Any, Protocol, TypeVar
 
@@ -320,9 +320,9 @@ class Call:
         options = provider.options
         return Limits(
             deadline=due,
-            connect=float(options.get("connect_seconds", CONNECT_SECONDS)),
-            first_byte=float(options.get("first_event_seconds", (due - now) / (1 + others))),
-            idle=float(options.get("idle_seconds", IDLE_SECONDS)),
+            connect=_seconds(options, "connect_seconds", CONNECT_SECONDS),
+            first_byte=_seconds(options, "first_event_seconds", (due - now) / (1 + others)),
+            idle=_seconds(options, "idle_seconds", IDLE_SECONDS),
         )
 
     @property
@@ -436,3 +436,9 @@ class Call:
 
     def elapsed_ms(self) -> int:
         return int((time.monotonic() - self.began) * 1000)
+
+
+def _seconds(options: Mapping[str, Any], name: str, usual: float) -> float:
+    """A provider's own limit, where it has one that is a length of time."""
+    own = options.get(name)
+    return own if isinstance(own, int | float) and own > 0 else usual

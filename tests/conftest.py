@@ -41,6 +41,9 @@ from tests import factories  # noqa: E402
 if house_settings.DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     # A file, as in a house: in memory, threads that read and write at once get "table is locked" instead of waiting.
     house_settings.DATABASES["default"].setdefault("TEST", {})["NAME"] = str(Path(STATE.name) / "test.sqlite3")
+else:
+    # A thread that has done its work holds no connection: nobody would close it when the thread ends.
+    house_settings.DATABASES["default"]["CONN_MAX_AGE"] = 0
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ import pytest
 
 from deploy import checks, commands, machine, messages, set_up, translations
 from deploy.say import Stop
+from tests.promises.counts import FULL
 from tests.services import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -133,6 +134,8 @@ def started(clone: Path, bare_path: str) -> Iterator[subprocess.Popen[str]]:
         second.wait(30)
 
 
+@pytest.mark.promise
+@pytest.mark.skipif(not FULL, reason="asks the package indexes: `make prove` does")
 def test_an_interrupted_set_up_completes(clone: Path, started: subprocess.Popen[str]) -> None:
     log = clone / "second.log"
     deadline = time.monotonic() + 240

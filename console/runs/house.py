@@ -21,6 +21,7 @@ from console.runs.log import Listener, Log
 from console.runs.store import Begun, Ending, Question
 from console.runs.threads import Threads
 from console.runs.writing import RESTART, Writing
+from routing.metrics import METRICS
 from routing.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -56,6 +57,8 @@ class Runs:
     def start(self) -> None:
         tasks = {"runs keep": self._keep(), "runs watch": self._watch(), "runs sweep": self._sweep()}
         self._tasks = [asyncio.create_task(task, name=name) for name, task in tasks.items()]
+        METRICS.gauge("relayhouse_runs", "Answers of the playground that are not stored yet.", lambda: len(self.live))
+        METRICS.gauge("relayhouse_rooms_listened", "Sockets of rooms, and logs read for them.", lambda: self.audience)
 
     async def stop(self, patience: float) -> None:
         """Wait for what is being written; what outlives the wait is cut off, and says so."""
@@ -130,15 +133,15 @@ class Runs:
         return found
 
     async def _mirror(self, run_id: str, seq: int) -> Log:
-        fresh = Log(run_id, after=seq)
-        for _, frame in await self.reads(store.frames_of, run_id, seq):
-            fresh.add(frame)
-        old = self._mirrors.get(run_id)
-        if old is not None:  # somebody needs an earlier part than those who listen already
-            fresh.listeners |= old.listeners
-            old.listeners.clear()
-        self._mirrors[run_id] = fresh
-        return fresh
+        frames = await self.reads(store.frames_of, run_id, seq)
+        mirror = self._mirrors.get(run_id)
+        if mirror is None:
+            mirror = self._mirrors[run_id] = Log(run_id, after=seq)
+        elif mirror.reaches(seq):
+            return mirror  # somebody was quicker
+        # The same log for everybody: those who listen already hold it.
+        mirror.restart(seq, (frame for _, frame in frames))
+        return mirror
 
     def leave(self, run_id: str, listener: Listener) -> None:
         for found in (self.live[run_id].log if run_id in self.live else None, self._mirrors.get(run_id)):
@@ -222,6 +225,11 @@ class Runs:
             mirror = self._mirrors.get(run_id)
             if mirror is not None and seq == mirror.last + 1:
                 mirror.add(frame)
+        for run_id in news.over:
+            mirror = self._mirrors.get(run_id)
+            if mirror is not None and not mirror.ended:
+                # Its process died with frames that were heard and never written down: no number follows the last one.
+                mirror.add({"type": "end"})
 
     async def _sweep(self) -> None:
         while True:

@@ -42,6 +42,12 @@ class Log:
             listener()
         return self.last
 
+    def restart(self, after: int, frames: Iterable[Frame]) -> None:
+        """Hold it from an earlier number on, for somebody who needs more of it. Whoever listens keeps their place."""
+        self._before, self._frames = after, []
+        for frame in frames:
+            self.add(frame)
+
     def since(self, seq: int) -> list[Numbered]:
         start = max(0, seq - self._before)
         return list(enumerate(self._frames[start:], self._before + start + 1))

@@ -239,6 +239,7 @@ def ask_stop(run_id: str) -> None:
 class News:
     runs: list[tuple[int, int, str]]  # room, message and run, in the order they were begun
     frames: list[tuple[str, Numbered]]
+    over: set[str]  # of those being read, the runs that nobody writes any more
 
 
 def news(rooms: Collection[int], after: int, reading: Mapping[str, int], node: str) -> News:
@@ -247,6 +248,9 @@ def news(rooms: Collection[int], after: int, reading: Mapping[str, int], node: s
     if rooms:
         fresh = Run.objects.filter(message_id__gt=after, message__room_id__in=rooms).exclude(node=node)
         begun = list(fresh.order_by("message_id").values_list("message__room_id", "message_id", "pk"))
+    # Asked before the frames, so that those of a run that is over are all there.
+    running = Run.objects.filter(pk__in=reading, status=Run.Status.RUNNING).values_list("pk", flat=True)
+    over = reading.keys() - set(running) if reading else set()
     wanted = Q(pk=None)
     for run_id, seq in reading.items():
         wanted |= Q(run_id=run_id, seq__gt=seq)
@@ -254,7 +258,7 @@ def news(rooms: Collection[int], after: int, reading: Mapping[str, int], node: s
     if reading:
         rows = RunFrame.objects.filter(wanted).order_by("run_id", "seq")
         frames = [(row.run_id, (row.seq, row.payload)) for row in rows]
-    return News(begun, frames)
+    return News(begun, frames, over)
 
 
 def frames_of(run_id: str, after: int = 0) -> list[Numbered]:

@@ -24,6 +24,7 @@ from routing.gateway import Call, Gateway, Refusal
 log = logging.getLogger(__name__)
 
 STATS_SECONDS = 0.5
+MOST_TOKENS = 2**31 - 1  # what a row holds
 STOPPED, RESTART = "stopped", "server_restart"
 # A whole answer that is not what was hoped for: worth a line under it.
 NOTED = {FinishReason.LENGTH: "length", FinishReason.CONTENT_FILTER: "content_filter"}
@@ -119,7 +120,8 @@ class Writing:
             raise Interrupted("The server restarted.", code=RESTART) from None
 
     def _take(self, events: list[Event]) -> None:
-        text = "".join(event.text for event in events if type(event) is TextDelta)
+        # Some databases take no NUL, and one that cannot be stored would hold up every other run of this process.
+        text = "".join(event.text for event in events if type(event) is TextDelta).replace("\x00", "\ufffd")
         for event in events:
             if type(event) is Finish:
                 self._finish = event.reason
@@ -154,13 +156,13 @@ class Writing:
         model, usage = call.model, call.usage
         fields: dict[str, Any] = {
             "provider": model.provider.slug if model else "",
-            "model": model.model_id if model else "",
+            "model": model.model_id[:200] if model else "",  # wishes may be long
             "error_code": outcome.code[:60],
             "error_message": outcome.message[:500],
             "first_token_ms": call.first_token_ms,
             "duration_ms": call.elapsed_ms(),
-            "input_tokens": usage.prompt if usage else None,
-            "output_tokens": usage.completion if usage else None,
+            "input_tokens": min(usage.prompt, MOST_TOKENS) if usage else None,
+            "output_tokens": min(usage.completion, MOST_TOKENS) if usage else None,
             "amount_nano": call.amount_nano,
             "currency": call.currency[:3],
         }

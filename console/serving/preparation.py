@@ -21,11 +21,13 @@ class NotReady(Exception):
     """It may not start, and what to do, in a sentence."""
 
 
-def check() -> None:
+def check(*, migrate: bool = False) -> None:
     """Raise NotReady, or leave everything in place."""
     try:
         missing = pending_migrations()
-        if missing:
+        if missing and migrate:
+            call_command("migrate", interactive=False, verbosity=0)
+        elif missing:
             more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
             raise NotReady(f"The database lacks the migration {missing[0]}{more}. Run: manage.py migrate")
         keys.ensure()
@@ -33,7 +35,7 @@ def check() -> None:
     except ImproperlyConfigured as error:
         raise NotReady(str(error)) from None
     except DatabaseError as error:
-        raise NotReady(f"The database does not answer: {str(error).strip()}") from None
+        raise NotReady(f"The database does not answer: {' '.join(str(error).split())}") from None
     finally:
         connection.close()
     collect_static()

@@ -18,7 +18,9 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from console import runs
+from console.serving.transport import Held
 from routing import worker
+from routing.exchange import LEAVING
 from routing.metrics import METRICS
 
 log = logging.getLogger(__name__)
@@ -39,10 +41,23 @@ class Protocol(HttpToolsProtocol):
     draining = False  # of this process; set on the class
     head_since: float | None = None  # when the head being read began
     head_bytes = 0
+    _tell_left: Callable[[], None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.head_since = self.loop.time()
-        super().connection_made(transport)  # type: ignore[arg-type]
+        super().connection_made(Held(transport, self.loop))  # type: ignore[arg-type]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        tell, self._tell_left = self._tell_left, None
+        if tell is not None:
+            tell()
+        super().connection_lost(exc)
+
+    def when_left(self, tell: Callable[[], None] | None) -> None:
+        """Call this when the client leaves, or nothing any more. Cheaper than a task that waits for a message."""
+        self._tell_left = tell
+        if tell is not None and self.cycle is not None and self.cycle.disconnected:
+            self.loop.call_soon(tell)
 
     def on_message_begin(self) -> None:
         self.head_since = self.loop.time()
@@ -59,6 +74,7 @@ class Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self.head_since = None
+        self.scope["extensions"] = {LEAVING: {"tell": self.when_left}}
         super().on_headers_complete()
         if self.draining and self.cycle is not None:
             self.cycle.keep_alive = False

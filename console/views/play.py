@@ -37,7 +37,7 @@ def prompts() -> list[str]:
     return [
         _("A customer's oak bench is two weeks late. Write a short, friendly reply and offer to call them today."),
         _("Explain what a circuit breaker between two services does, with a small Python example."),
-        _("We are moving a shared mailbox of 40 requests a day to a ticket system. Make a plan in five steps."),
+        _("We are moving a shared inbox of 40 requests a day to a ticket system. Make a plan in five steps."),
     ]
 
 

@@ -93,13 +93,16 @@ _CLASSES: Mapping[Cause, Callable[..., ProviderError]] = {
 
 
 def _made(cause: Cause, status: int, words: Words, target: Target) -> ProviderError:
-    return _CLASSES[cause](
+    made = _CLASSES[cause](
         f"{target.provider}: {cleaned(words.message, target.secret)}",
         code="upstream_error" if cause is Cause.SERVER else "request_too_large" if status == 413 else None,
         provider=target.provider,
         upstream_status=status,
         param=words.param,
     )
+    if cause is Cause.SERVER:
+        made.status = ProviderError.status  # broken, and not just busy
+    return made
 
 
 def unreadable(target: Target, what: str) -> InvalidAnswer:

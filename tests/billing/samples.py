@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from billing.ids import attempt_id, new_request_id
-from billing.records import Finished, Opened, Payer, Settled
+from billing.journal import Journal
+from billing.journals import Home
+from billing.ledger import Ledger
+from billing.records import Finished, Opened, Payer, Record, Settled
 
 PAYER = Payer("api", team_id=1, key_id=3)
 DECISION = b'{"reason":"EXPLICIT bench:bench-1","candidates":[{"model":"bench:bench-1","verdict":"usable"}]}'
@@ -66,3 +70,20 @@ def finished(request_id: str, **fields: Any) -> Finished:
         "decision": msgspec.Raw(DECISION),
     } | fields
     return Finished(request_id, **fields)
+
+
+def answered(ledger: Ledger, **fields: object) -> Settled:
+    begun = opened()
+    record = settled(begun, **fields)
+    ledger.reserve(begun)
+    ledger.settle(record, finished(begun.request_id))
+    return record
+
+
+def left_behind(folder: Path, *records: Record, node: str = "node-9") -> Home:
+    """The journal of a process that has ended."""
+    journal = Journal.open(folder, node)
+    for record in records:
+        journal.append(record)
+    journal.close()
+    return Home(folder / node)

@@ -6,7 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from datetime import datetime
 
 import msgspec
 import pytest
@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from billing import journal as journals_own
 from billing import loader as loaders_own
-from billing.ids import started_at
+from billing.ids import new_request_id, started_at
 from billing.journal import Journal, segment
 from billing.journals import ASIDE, Home, homes
 from billing.ledger import Ledger
@@ -26,45 +26,11 @@ from billing.loader import Loader, load_left
 from billing.models import Attempt, LedgerEntry, Request
 from billing.records import Finished, Opened, Record, Settled
 from billing.storing import COLUMNS, Builder, store
-from billing.unfinished import CODE, Unfinished
-from tests.billing.samples import DECISION, finished, opened, settled, voided
+from billing.unfinished import Unfinished
+from tests.billing.samples import DECISION, answered, finished, left_behind, opened, settled, voided
 from tests.house import wait_until
 
 pytestmark = [pytest.mark.store, pytest.mark.django_db]
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> Iterator[Journal]:
-    journal = Journal.open(tmp_path / "journal", "node-1")
-    yield journal
-    journal.close()
-
-
-@pytest.fixture
-def loader(journal: Journal) -> Loader:
-    return Loader(journal)
-
-
-@pytest.fixture
-def ledger(journal: Journal) -> Ledger:
-    return Ledger(journal)
-
-
-def answered(ledger: Ledger, **fields: object) -> Settled:
-    begun = opened()
-    record = settled(begun, **fields)
-    ledger.reserve(begun)
-    ledger.settle(record, finished(begun.request_id))
-    return record
-
-
-def left_behind(folder: Path, *records: Record, node: str = "node-9") -> Home:
-    """The journal of a process that has ended."""
-    journal = Journal.open(folder, node)
-    for record in records:
-        journal.append(record)
-    journal.close()
-    return Home(folder / node)
 
 
 # -- rows ---------------------------------------------------------------------------
@@ -86,6 +52,19 @@ def test_an_answered_request_is_three_rows(ledger: Ledger, loader: Loader) -> No
     )
     assert (entry.input_tokens, entry.cached_tokens, entry.output_tokens) == (100, 20, 50)
     assert request.started_at == attempt.started_at == entry.started_at == started_at(begun.request_id)
+
+
+@given(st.integers(0, 2**42))
+def test_a_moment_is_spelled_as_django_spells_it(milliseconds: int) -> None:
+    record = finished(new_request_id(milliseconds))
+    builder = Builder()
+    builder.add([record])
+    ((_, spelled, *_),) = builder.batch.rows["billing_request"]
+    expected = started_at(record.request_id)
+    if connection.vendor == "sqlite":
+        assert spelled == str(connection.ops.adapt_datetimefield_value(expected))
+    else:
+        assert datetime.fromisoformat(spelled) == expected
 
 
 def test_django_finds_rows_by_their_key(ledger: Ledger, loader: Loader) -> None:
@@ -236,97 +215,6 @@ def test_closing_without_a_database_leaves_it_to_the_next(
     assert not home.is_held()
     load_left(home)
     assert LedgerEntry.objects.get().attempt_id == record.opened.attempt_id
-
-
-# -- what others left --------------------------------------------------------------------
-
-
-def test_an_open_attempt_of_a_dead_process_is_estimated(loader: Loader, journal: Journal) -> None:
-    begun = opened()
-    left_behind(journal.folder, begun)
-    assert loader.adopt() == 1
-    attempt, entry, request = Attempt.objects.get(), LedgerEntry.objects.get(), Request.objects.get()
-    assert (attempt.status, attempt.billed, attempt.error_code) == ("interrupted", "estimated", CODE)
-    assert (entry.amount_nano, entry.usage_source, entry.input_tokens) == (900_000, "estimated", 120)
-    assert (request.status, request.attempts, request.asked_model) == ("interrupted", 1, "bench:bench-1")
-    assert len(homes(journal.folder)) == 1
-
-
-def test_a_settlement_in_it_counts_and_not_the_estimate(loader: Loader, journal: Journal) -> None:
-    begun = opened()
-    left_behind(journal.folder, begun, settled(begun))  # cut off before the request's own record
-    loader.adopt()
-    assert LedgerEntry.objects.get().usage_source == "provider"
-    assert Request.objects.get().status == "ok"
-
-
-def test_a_request_that_died_between_two_attempts(loader: Loader, journal: Journal) -> None:
-    first = opened()
-    left_behind(journal.folder, first, voided(first))
-    loader.adopt()
-    assert Request.objects.get().status == "interrupted"
-    assert not LedgerEntry.objects.exists()
-
-
-def test_the_journal_of_a_living_process_is_left_alone(loader: Loader, journal: Journal) -> None:
-    other = Journal.open(journal.folder, "node-2")
-    other.append(opened())
-    assert loader.adopt() == 0
-    assert not Attempt.objects.exists()
-    other.close()
-
-
-def test_taken_over_after_it_was_loaded_in_part(loader: Loader, journal: Journal) -> None:
-    """kill -9 after the ledger had it: the same records again, and an estimate for what was open only."""
-    other = Journal.open(journal.folder, "node-2")
-    ledger = Ledger(other)
-    done = [answered(ledger) for _ in range(3)]
-    running = opened()
-    ledger.reserve(running)
-    theirs = Loader(other)
-    theirs.load()
-    answered(ledger)
-    other.close()
-    loader.adopt()
-    assert LedgerEntry.objects.filter(usage_source="provider").count() == len(done) + 1
-    assert LedgerEntry.objects.get(usage_source="estimated").attempt_id == running.attempt_id
-
-
-def test_killed_while_removing_what_is_loaded(
-    loader: Loader, journal: Journal, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whatever part of a loaded journal is left: nothing in it is booked again, and nothing otherwise than it was."""
-    monkeypatch.setattr(journals_own, "SEGMENT_BYTES", 1_000)
-    records: list[Record] = []
-    for _ in range(4):
-        first = opened()
-        second = opened(first.request_id, 2)
-        records += [first, voided(first), second, settled(second), finished(first.request_id, attempts=2)]
-    home = left_behind(journal.folder, *records)
-    kept = {path: path.read_bytes() for path in home.files()}
-    loader.adopt()
-    before = list(LedgerEntry.objects.order_by("id").values())
-    for files in [list(kept)[count:] for count in range(len(kept))] + [[path] for path in kept]:
-        home = left_behind(journal.folder, opened())
-        for path in home.files():
-            path.unlink()
-        for path in files:
-            path.write_bytes(kept[path])
-        loader.adopt()
-        assert list(LedgerEntry.objects.order_by("id").values()) == before
-
-
-def test_a_journal_that_cannot_be_read_is_named_and_kept(loader: Loader, journal: Journal) -> None:
-    home = left_behind(journal.folder, opened())
-    segment(home.path, 0).mkdir()  # a file that cannot be read
-    assert loader.adopt() == 0
-    assert loader.unreadable == ("node-9",)
-    assert home.path.exists()
-    load_left(home, lenient=True)
-    assert Attempt.objects.get().billed == "estimated"
-    assert (journal.folder / ASIDE / "node-9").is_dir()
-    loader.adopt()
-    assert loader.unreadable == ()
 
 
 # -- what the database does not take ---------------------------------------------------------

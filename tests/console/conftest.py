@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.db import connections
 
 from tests.console.files import Files
 
@@ -38,6 +39,7 @@ async def here(transactional_db: None, tmp_path: Path, settings: Any) -> AsyncIt
     yield await runs.started()
     await runs.stop()
     await worker.stop()
+    await sync_to_async(connections.close_all)()  # of the thread in which the test asked the database
 
 
 @pytest.fixture

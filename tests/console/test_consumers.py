@@ -40,6 +40,8 @@ Talk = Callable[..., Any]
 class Socket(WebsocketCommunicator):
     """One browser's socket, and what it heard."""
 
+    accepted = False
+
     async def say(self, **message: Any) -> None:
         await self.send_json_to(message)
 
@@ -73,15 +75,16 @@ async def open_socket(here: Runs, signed_in: Any) -> AsyncIterator[Talk]:
             headers.append((b"cookie", f"relayhouse_session={session_of(client)}".encode()))
         number = room if isinstance(room, int) else room.pk
         socket = Socket(application, f"/ws/rooms/{number}/", headers=headers)
-        socket.accepted, _ = await socket.connect(timeout=SECONDS)  # type: ignore[attr-defined]
+        socket.accepted, _ = await socket.connect(timeout=SECONDS)
         opened.append(socket)
-        if subscribed and socket.accepted:  # type: ignore[attr-defined]
+        if subscribed and socket.accepted:
             await socket.say(action="subscribe", runs={}, last=last)
         return socket
 
     yield connect
     for socket in opened:
-        await socket.disconnect(timeout=SECONDS)
+        if socket.accepted:
+            await socket.disconnect(timeout=SECONDS)
 
 
 async def text_from(socket: Socket, run: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import socket
 import time
@@ -34,6 +35,9 @@ from tests.console.playing import (
 )
 
 pytestmark = [pytest.mark.store, pytest.mark.django_db(transaction=True)]
+
+
+ABSURD = {"prompt_tokens": 5, "completion_tokens": 10**15, "completion_tokens_details": {"reasoning_tokens": 10**15}}
 
 
 # -- from the question to the stored answer ------------------------------------------
@@ -113,6 +117,21 @@ async def test_what_came_before_a_cut_is_kept(here: Runs, bob: Any) -> None:
     assert run.error_code == "upstream_stream_interrupted"
     assert run.message.text
     assert run.output_tokens
+
+
+async def test_text_and_names_no_database_takes_end_no_worse(here: Runs, bob: Any) -> None:
+    pieces = [{"choices": [{"index": 0, "delta": {"content": "a\x00b"}}]}, {"choices": [], "usage": ABSURD}]
+    body = b"".join(b"data: " + json.dumps(piece).encode() + b"\n\n" for piece in pieces) + b"data: [DONE]\n\n"
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": body})
+
+    here.worker.connector._inside = application
+    run = await ended(here, await asked(here, bob, await room_of(bob), model=f"{AT_ONCE}&x={'y' * 250}"))
+    assert (run.status, run.message.text) == (Run.Status.DONE, "a\ufffdb")
+    assert len(run.model) == 200
+    assert [frame for _, frame in await sync_to_async(store.frames_of)(run.pk)][-1] == {"type": "end"}
 
 
 async def test_an_unknown_model_fails_with_the_nearest_names(here: Runs, bob: Any) -> None:
@@ -250,6 +269,39 @@ async def test_another_process_reads_the_table_and_loses_nothing(here: Runs, bob
     run = await ended(here, begun)
     told = text_of(frame for number, frame in before if number <= seq) + text_of(frame for _, frame in frames)
     assert told == run.message.text
+    await elsewhere.stop(0)
+
+
+async def test_whoever_needs_more_of_it_takes_nothing_from_those_who_listen(here: Runs, bob: Any) -> None:
+    begun = await asked(here, bob, await room_of(bob), model=STEADILY)
+    await written(here, begun, 10)
+    elsewhere = Runs(here.worker)
+    elsewhere.start()
+    changed, behind = asyncio.Event(), asyncio.Event()
+    log = await elsewhere.listen(begun.run_id, changed.set, 9)
+    await elsewhere.listen(begun.run_id, behind.set, 0)
+    async with asyncio.timeout(SECONDS):
+        while not log.ended:
+            changed.clear()
+            await changed.wait()
+    assert [number for number, _ in log.since(9)] == list(range(10, log.last + 1))
+    assert text_of(frame for _, frame in log.since(0)) == (await ended(here, begun)).message.text
+    await elsewhere.stop(0)
+
+
+async def test_whoever_heard_more_than_was_written_down_hears_the_end(here: Runs, bob: Any) -> None:
+    answer = await sync_to_async(finished_answer)(await room_of(bob), "", status="running", node=DEAD)
+    await RunFrame.objects.acreate(run=answer.run, seq=1, payload={"type": "delta", "text": "half"})
+    elsewhere = Runs(here.worker)
+    elsewhere.start()
+    changed = asyncio.Event()
+    log = await elsewhere.listen(answer.run.pk, changed.set, 5)  # the process died before it wrote these down
+    await Run.objects.filter(pk=answer.run.pk).aupdate(heartbeat_at=timezone.now() - timedelta(seconds=5))
+    assert not log.ended
+    await sync_to_async(store.take_over_lost)(timezone.now())
+    async with asyncio.timeout(SECONDS):
+        await changed.wait()
+    assert log.ended
     await elsewhere.stop(0)
 
 

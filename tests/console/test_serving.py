@@ -245,3 +245,28 @@ def test_it_does_not_start_with_settings_that_make_no_sense(tmp_path: Path) -> N
     assert done.returncode == 1
     assert "console.E002" in done.stderr
     assert "HINT" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("mysql://user@127.0.0.1/relayhouse", "postgres://user:password@host/name"),
+        ("postgres://user@127.0.0.1:1/relayhouse", "The database does not answer"),
+    ],
+)
+def test_it_does_not_start_without_its_database(tmp_path: Path, url: str, said: str) -> None:
+    done = serve(tmp_path, "--port", "0", DATABASE_URL=url)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_it_migrates_when_it_is_told_to(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    command = [sys.executable, "manage.py", "serve", "--migrate", "--port", str(house.port)]
+    with house.log.open("ab") as log:
+        house.process = subprocess.Popen(command, cwd=ROOT, env=house.environment, stdout=log, stderr=log)
+    try:
+        house.await_ready(60)
+    finally:
+        assert house.stop() == 0

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from billing.append_only import lift, protect
+from console.serving.server import Protocol
 from tests.misbehaviour import BEHAVIOURS
 from tests.routing.gate import Gate, connect
 from tests.upstream import Upstream, refusing_url
 
 
 @pytest.fixture(scope="module")
-def committed(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
-    """A database that other threads see, for all tests of a module, emptied behind them."""
+def committed(django_db_setup: None, django_db_blocker: Any, http: type[asyncio.Protocol]) -> Iterator[None]:
+    """A database that other threads see, for all tests of a module with one server, emptied behind them."""
     from django.core.management import call_command
     from django.db import connection
 
@@ -42,12 +44,18 @@ def second() -> Iterator[Upstream]:
 
 
 @pytest.fixture(scope="module")
-def gate(committed: None, first: Upstream, second: Upstream) -> Iterator[Gate]:
+def http() -> type[asyncio.Protocol]:
+    """The protocol class that the gate's server uses."""
+    return Protocol
+
+
+@pytest.fixture(scope="module")
+def gate(committed: None, first: Upstream, second: Upstream, http: type[asyncio.Protocol]) -> Iterator[Gate]:
     """`a:<behaviour>` has no fallback; the bare `<behaviour>` falls back from `a` to `b`."""
     names = sorted(BEHAVIOURS)
     connect("a", first.base_url, names, priority=10)
     connect("b", second.base_url, names, priority=20)
     connect("shut", refusing_url(), ["shut"], priority=10)
     connect("b2", second.base_url, ["shut"], priority=20)
-    with Gate() as gate:
+    with Gate(http=http) as gate:
         yield gate

@@ -35,7 +35,7 @@ class Fault:
 V, P, C, A = "voided", "provider", "counted", "ambiguous"
 LATE, STALLED, DEADLINE = "504 upstream_timeout", "upstream_stalled", "deadline_exceeded"
 INVALID, INTERRUPTED = "502 upstream_invalid_response", "upstream_stream_interrupted"
-OVERLOADED, ERROR = "502 upstream_overloaded", "502 upstream_error"
+OVERLOADED, ERROR = "503 upstream_overloaded", "502 upstream_error"
 LIMITED = "429 rate_limit_exceeded"
 
 FAULTS = [

@@ -27,15 +27,16 @@ class Command(BaseCommand):
         parser.add_argument("--host", default="127.0.0.1")
         parser.add_argument("--port", type=int, default=8000)
         parser.add_argument("--workers", type=int, default=1, help="web worker processes")
+        parser.add_argument("--migrate", action="store_true", help="bring the database up to date first")
 
-    def handle(self, *args: Any, host: str, port: int, workers: int, **options: Any) -> None:
+    def handle(self, *args: Any, host: str, port: int, workers: int, migrate: bool, **options: Any) -> None:
         if workers < 1:
             raise CommandError("--workers must be at least 1.")
         if not 0 <= port <= 65535:
             raise CommandError("--port must be between 0 and 65535.")
         listener = bound(host, port)
         try:
-            preparation.check()
+            preparation.check(migrate=migrate)
         except preparation.NotReady as refusal:
             raise CommandError(str(refusal)) from None
         greeting = greeting_for(host, listener.getsockname()[1])

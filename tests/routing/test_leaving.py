@@ -1,0 +1,91 @@
+"""Clients that leave: before their answer, in its middle, and all at once, under our server and under any other."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import time
+
+import httpx
+import pytest
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from billing.models import Request
+from console.serving.server import Protocol
+from tests.routing.gate import MESSAGES, WAIT_SECONDS, Gate
+from tests.upstream import Upstream
+
+PATH = "/v1/chat/completions"
+
+
+@pytest.fixture(scope="module", params=[Protocol, HttpToolsProtocol], ids=["our server", "uvicorn"])
+def http(request: pytest.FixtureRequest) -> type[asyncio.Protocol]:
+    chosen: type[asyncio.Protocol] = request.param
+    return chosen
+
+
+def test_leaving_before_the_answer_closes_the_call(gate: Gate, first: Upstream) -> None:
+    body = json.dumps({"model": "a:silent", "messages": MESSAGES}).encode()
+    asked = len(first.chats)
+    with socket.create_connection(("127.0.0.1", gate.port), timeout=WAIT_SECONDS) as made:
+        head = f"POST {PATH} HTTP/1.1\r\nhost: gate\r\nauthorization: Bearer {gate.secret}\r\n"
+        made.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+        first.await_that(lambda it: len(it.chats) > asked)
+    left = time.monotonic()
+    first.await_that(lambda it: it.chats[asked].ended == "left")
+    assert time.monotonic() - left < 1.0
+    record = gate.until(lambda: Request.objects.filter(status="cancelled").order_by("-started_at").first(), "recorded")
+    assert record.error_code == "client_left"
+    assert gate.records(record.id).billed == ["ambiguous"]
+
+
+def test_leaving_in_mid_stream_closes_the_call_and_pays_for_what_came(gate: Gate, first: Upstream) -> None:
+    asked = len(first.chats)
+    body = {"model": "a:long", "messages": MESSAGES, "stream": True}
+    with (
+        httpx.Client(base_url=gate.url, headers=gate.headers) as client,
+        client.stream("POST", PATH, json=body) as answer,
+    ):
+        request_id = answer.headers["x-request-id"]
+        read = 0
+        for data in answer.iter_bytes():
+            read += len(data)
+            if read > 1000:
+                break
+    left = time.monotonic()
+    first.await_that(lambda it: it.chats[asked].ended == "left")
+    assert time.monotonic() - left < 1.0
+    records = gate.records(request_id)
+    assert (records.request.status, records.request.error_code) == ("cancelled", "client_left")
+    assert records.request.provider == "a"
+    assert records.billed == ["counted"]
+    assert records.entries[0].output_tokens > 0
+
+
+def test_many_leave_at_once(gate: Gate, first: Upstream) -> None:
+    """In the middle of a body, before the answer, after some of it."""
+    body = {"model": "a:long", "messages": MESSAGES, "stream": True}
+
+    async def leave(number: int) -> None:
+        async with httpx.AsyncClient(base_url=gate.url, headers=gate.headers, timeout=WAIT_SECONDS) as client:
+            try:
+                async with asyncio.timeout(0.02 + 0.01 * number):
+                    async with client.stream("POST", PATH, json=body) as answer:
+                        async for _ in answer.aiter_bytes():
+                            pass
+            except TimeoutError:
+                pass  # that is how it leaves
+
+    async def all_leave() -> None:
+        await asyncio.gather(*(leave(number) for number in range(30)))
+
+    asyncio.run(all_leave())
+    gate.at_rest()
+    names = gate.call(_tasks)
+    assert not [name for name in names if "Exchange" in name or "chat" in name], names
+
+
+async def _tasks() -> list[str]:
+    await asyncio.sleep(0.05)
+    return [str(task.get_coro()) for task in asyncio.all_tasks()]
