@@ -18,19 +18,19 @@ django.setup(set_prefix=False)
 
 from channels.auth import AuthMiddlewareStack  # noqa: E402
 from channels.routing import URLRouter  # noqa: E402
-from channels.security.websocket import AllowedHostsOriginValidator  # noqa: E402
 from django.conf import settings  # noqa: E402
 
 from console import health, runs  # noqa: E402
 from console.bodies import bounded  # noqa: E402
 from console.consumers import websocket_urlpatterns  # noqa: E402
+from console.origins import OwnOrigin  # noqa: E402
 from routing import worker  # noqa: E402
 from routing.edge import Edge  # noqa: E402
 
 log = logging.getLogger(__name__)
 
 pages = get_asgi_application()
-sockets = AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter(websocket_urlpatterns)))
+sockets = OwnOrigin(AuthMiddlewareStack(URLRouter(websocket_urlpatterns)))
 edge = Edge(body_limit=settings.BODY_LIMIT)
 
 

@@ -13,6 +13,7 @@ from console import formats
 from console.models import Run
 from console.picking import chosen, current_snapshot
 from console.rooms import cost
+from console.verdicts import in_words, order_in_words
 from routing.snapshot import Snapshot
 
 # The first word or words of a decision's reason, and how people say it. The rest of the reason is a name.
@@ -48,12 +49,16 @@ def trace_of(run: Run) -> Trace | None:
     for each in candidates:
         if not each["usable"]:
             name = chosen(each["model"], snapshot).name
-            stations.append(Station("skip-step", _("%(model)s was left out") % {"model": name}, each["verdict"]))
+            stations.append(
+                Station("skip-step", _("%(model)s was left out") % {"model": name}, in_words(each["verdict"]))
+            )
     stations += [_attempt(attempt, run, snapshot) for attempt in attempts]
     for each in candidates:
         if each["usable"] and each["model"] not in tried and answered:
             name = chosen(each["model"], snapshot).name
-            stations.append(Station("skip-step", _("%(model)s was not needed") % {"model": name}, each["verdict"]))
+            stations.append(
+                Station("skip-step", _("%(model)s was not needed") % {"model": name}, in_words(each["verdict"]))
+            )
     problem = request.decision.get("problem")
     if problem:
         stations.append(Station("bad", _("Nobody was asked"), problem["message"]))
@@ -73,7 +78,7 @@ def _rule(decision: dict[str, Any]) -> Station:
         "BARE": _("A model was named, without a provider"),
         "UNKNOWN": _("The name is not known"),
     }
-    words = f"{name}: {order}" if order else name
+    words = _("%(name)s: %(order)s") % {"name": name, "order": order_in_words(order)} if order else name
     return Station("hit", titles.get(rule, rule or reason), words)
 
 

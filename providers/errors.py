@@ -6,6 +6,7 @@ ProviderError
   InvalidAnswer      bytes that are no answer                     upstream_invalid_response, upstream_protocol_error ...
   Interrupted        the answer stopped before its end            upstream_stream_interrupted
   TooLarge           more bytes, lines or events than we accept   upstream_too_large
+  Withdrawn          switched off while another was tried         no_usable_provider
   RateLimited        asked too often                              rate_limit_exceeded
   QuotaExhausted     the account has no money left                upstream_quota
   Overloaded         busy, broken or failing                      upstream_overloaded, upstream_error
@@ -72,6 +73,11 @@ class Interrupted(ProviderError):
 
 class TooLarge(ProviderError):
     code = "upstream_too_large"
+
+
+class Withdrawn(ProviderError):
+    code = "no_usable_provider"
+    status = 503
 
 
 class RateLimited(ProviderError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -15,7 +16,9 @@ from providers.chat import ChatAnswer, ChatRequest, Ended, Event, Failed, KeepAl
 from providers.errors import BadCredentials, ProviderError, TimedOut
 from providers.wiring import Adapter, Decoder, HttpAnswer, HttpStream, Limits, Port, Target
 from routing.settlement import Outcome, Tally
-from routing.snapshot import CredentialEntry, ModelEntry
+from routing.snapshot import CredentialEntry, ModelEntry, ProviderEntry
+
+CONNECT_SECONDS, IDLE_SECONDS = 10.0, 120.0
 
 
 class Attempt:
@@ -167,6 +170,22 @@ class Attempt:
 def _meaningful(events: list[Event]) -> bool:
     """A role, a comment or a ping is no answer yet: until there is one, another candidate may still step in."""
     return any(type(event) not in (Start, KeepAlive) for event in events)
+
+
+def limits_of(provider: ProviderEntry, deadline: float, first_byte: float) -> Limits:
+    options = provider.options
+    return Limits(
+        deadline=deadline,
+        connect=_seconds(options, "connect_seconds", CONNECT_SECONDS),
+        first_byte=_seconds(options, "first_event_seconds", first_byte),
+        idle=_seconds(options, "idle_seconds", IDLE_SECONDS),
+    )
+
+
+def _seconds(options: Mapping[str, Any], name: str, usual: float) -> float:
+    """A provider's own limit, where it has one that is a length of time."""
+    own = options.get(name)
+    return own if isinstance(own, int | float) and own > 0 else usual
 
 
 def _target(model: ModelEntry, credential: CredentialEntry | None) -> Target:

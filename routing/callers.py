@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from django.conf import settings
-from django.db import DatabaseError, close_old_connections
+from django.db import DatabaseError, close_old_connections, connections
 
 from routing.keys import RANDOM_CHARACTERS, peppers
 from routing.models import ApiKey
@@ -71,7 +71,7 @@ class KeyBook:
         self._callers: dict[str, tuple[Caller, float]] = {}  # by hash, with when it was read
         self._refused: dict[str, tuple[Refused, float]] = {}
         self._reading: dict[str, asyncio.Task[Caller | Refused]] = {}
-        self._threads = ThreadPoolExecutor(2, thread_name_prefix="keys")
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="keys")
         self._peppers = tuple(reversed(tuple(peppers().values())))
         self._length = len(settings.BRAND["key_prefix"]) + 1 + RANDOM_CHARACTERS
         self._prefix = f"{settings.BRAND['key_prefix']}_"
@@ -134,7 +134,8 @@ class KeyBook:
             del self._noted[key]
 
     def close(self) -> None:
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._thread.submit(connections.close_all)
+        self._thread.shutdown(wait=False)
 
     def __len__(self) -> int:
         return len(self._callers)
@@ -167,7 +168,7 @@ class KeyBook:
         began, changes = time.monotonic(), self._changes
         try:
             async with asyncio.timeout(READ_SECONDS):
-                key_hash, found = await loop.run_in_executor(self._threads, read_key, hashes)
+                key_hash, found = await loop.run_in_executor(self._thread, read_key, hashes)
         except (DatabaseError, TimeoutError) as error:
             if held is not None and began - held[1] < STALE_SECONDS:
                 return held[0]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from django.db import DatabaseError, close_old_connections
+from django.db import DatabaseError, close_old_connections, connections
 from django.db.models import Max, Q
 from django.utils import timezone
 
@@ -200,7 +200,11 @@ class SnapshotStore:
                 self._failed("the configuration cannot be compiled", exc_info=True)
 
     async def close(self) -> None:
-        await self._in_thread(self._keys.note_used)
+        try:
+            await self._in_thread(self._keys.note_used)
+        except DatabaseError as error:
+            log.warning("when keys were last used is not noted: %s", error)
+        self._thread.submit(connections.close_all)
         self._thread.shutdown(wait=False)
 
     async def _poll(self) -> None:

@@ -98,6 +98,7 @@ class Edge:
             strict=exchange.header(b"x-relayhouse-strict") == b"true",
             client_request_id=exchange.client_request_id(),
             request_id=exchange.request_id,
+            recheck=exchange.caller,
         )
         async with call:
             try:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from providers.errors import Withdrawn
 from providers.registry import Place
 from routing.nearest import Names
 from routing.snapshot import ModelEntry, Snapshot
@@ -180,6 +181,17 @@ def _explicit(name: str, snapshot: Snapshot) -> ModelEntry | None:
     family, mark, _ = rest.partition("?")
     built = snapshot.models.get((slug, family)) if mark else None
     return replace(built, model_id=rest) if built and built.provider.kind.place is Place.INSIDE else None
+
+
+def as_it_is_now(model: ModelEntry, ask: Ask, snapshot: Snapshot) -> ModelEntry:
+    """A candidate of an earlier snapshot in this one. Raises why it may not be asked any more."""
+    found = _explicit(model.string, snapshot)
+    if found is None or found.id != model.id:
+        raise Withdrawn(f"{model.string} was removed.", sent=False)
+    obstacle = _obstacle(found, ask)
+    if obstacle:
+        raise Withdrawn(f"{obstacle[0].upper()}{obstacle[1:]}.", sent=False)
+    return found
 
 
 # -- who of them can --------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine
 from types import TracebackType
 from typing import Any, Protocol, TypeVar
 
@@ -26,8 +26,8 @@ from providers.errors import ProviderError
 from providers.registry import Place
 from providers.tokens import count_request
 from providers.wiring import Limits, Port
-from routing.attempts import Attempt
-from routing.engine import Ask, Decision, Live, decide
+from routing.attempts import Attempt, limits_of
+from routing.engine import Ask, Decision, Live, as_it_is_now, decide
 from routing.metrics import METRICS
 from routing.refusal import Refusal, code_of
 from routing.retries import DEFAULT, Failure, Policy, may_wait, next_step
@@ -38,7 +38,6 @@ __all__ = ["Call", "Gateway", "Refusal", "Snapshots", "code_of"]
 
 log = logging.getLogger(__name__)
 
-CONNECT_SECONDS, IDLE_SECONDS = 10.0, 120.0
 RETRY_AFTER_SECONDS = 1.0  # what a client is told when the provider does not say
 COMPLAINT_SECONDS = 10.0  # a full disk is not helped by a line a request
 NOTHING_LIVE = Live()
@@ -89,8 +88,10 @@ class Gateway:
         strict: bool = False,
         client_request_id: str = "",
         request_id: str = "",
+        recheck: Callable[[], Awaitable[object]] | None = None,
     ) -> Call:
-        """A call that has not begun: `async with` it and await `answer()` or `open()`, once."""
+        """A call that has not begun: `async with` it and await `answer()` or `open()`, once. `recheck` raises what
+        forbids one more attempt: a key that was revoked while the first one was waited for."""
         ask = Ask(
             request_id=request_id or new_request_id(),
             model=model,
@@ -100,7 +101,9 @@ class Gateway:
             allowed_models=allowed_models,
             purpose=payer.purpose,
         )
-        return Call(self, ask, request, payer, extras=extras, strict=strict, client_request_id=client_request_id)
+        call = Call(self, ask, request, payer, extras=extras, strict=strict, client_request_id=client_request_id)
+        call.recheck = recheck
+        return call
 
     async def decision_for(self, ask: Ask) -> tuple[Decision, Snapshot]:
         snapshot = self.snapshots.current
@@ -146,6 +149,7 @@ class Call:
         self.strict = strict
         self.client_request_id = client_request_id
         self.request_id = ask.request_id
+        self.recheck: Callable[[], Awaitable[object]] | None = None
         self.began = time.monotonic()
         self.decision: Decision | None = None
         self.snapshot: Snapshot | None = None
@@ -209,6 +213,8 @@ class Call:
         while step is not None:
             if step.wait_seconds:
                 await self._wait(step.wait_seconds)
+            if failures and self.recheck is not None:
+                await self.recheck()
             untried = len(candidates) - len({failure.target for failure in failures} | {step.target})
             others = min(untried, self.gateway.retries.attempts - len(failures) - 1)
             try:
@@ -268,8 +274,11 @@ class Call:
 
     def _admit(self, model: ModelEntry) -> Attempt:
         """One attempt: worked out, written to the journal, not yet sent."""
-        self.model = model
         self._attempt = None
+        newest = self.gateway.snapshots.current
+        if newest is not self.snapshot:
+            model = as_it_is_now(model, self.ask, newest)
+        self.model = model
         attempt = Attempt(self.gateway.port, self.request, model)
         self.warnings = attempt.warnings
         if self.strict and attempt.warnings:
@@ -313,17 +322,10 @@ class Call:
     def _limits(self, model: ModelEntry, others: int) -> Limits:
         """What is left of the time for everything; the first byte must leave some of it for those who come after."""
         now = asyncio.get_running_loop().time()
-        provider = model.provider
-        due = min(self.deadline, now + provider.timeout_seconds)
+        due = min(self.deadline, now + model.provider.timeout_seconds)
         if self.deadline == float("inf"):
             self.deadline = due
-        options = provider.options
-        return Limits(
-            deadline=due,
-            connect=_seconds(options, "connect_seconds", CONNECT_SECONDS),
-            first_byte=_seconds(options, "first_event_seconds", (due - now) / (1 + others)),
-            idle=_seconds(options, "idle_seconds", IDLE_SECONDS),
-        )
+        return limits_of(model.provider, due, (due - now) / (1 + others))
 
     @property
     def input_estimate(self) -> int:
@@ -436,9 +438,3 @@ class Call:
 
     def elapsed_ms(self) -> int:
         return int((time.monotonic() - self.began) * 1000)
-
-
-def _seconds(options: Mapping[str, Any], name: str, usual: float) -> float:
-    """A provider's own limit, where it has one that is a length of time."""
-    own = options.get(name)
-    return own if isinstance(own, int | float) and own > 0 else usual

@@ -37,13 +37,12 @@ class Relister:
 
 
 def _refresh(provider_id: int) -> bool:
-    from django.db import DatabaseError, close_old_connections
+    from django.db import DatabaseError, connection
 
     from billing.declared import price_declared
     from providers.listing import refresh_models
     from providers.models import Provider
 
-    close_old_connections()
     try:
         provider = Provider.objects.filter(id=provider_id).first()
         if provider is None or not refresh_models(provider).changed:
@@ -54,4 +53,4 @@ def _refresh(provider_id: int) -> bool:
         log.warning("the list of provider %s could not be kept: %s", provider_id, error)
         return False
     finally:
-        close_old_connections()
+        connection.close()  # a connection of this thread, of no use to the next

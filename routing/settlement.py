@@ -43,6 +43,9 @@ REFUSED = (RateLimited, QuotaExhausted, Overloaded, BadCredentials, ModelNotFoun
 # Reported numbers above this many times our own count are not believed; the slack spares very short texts.
 BELIEVABLE, SLACK = 4, 256
 
+# Reasoning and audio, which we cannot count: no model makes more of them in one answer.
+HIDDEN = 2**20
+
 DEFAULT_OUTPUT = 4096  # tokens reserved when neither the request nor the model says how long an answer may get
 
 NO_USAGE = Usage(source=UsageSource.ESTIMATED)
@@ -118,7 +121,7 @@ class Tally:
         # Four times a count of a quarter token a character is one a character; reasoning may be hidden from us.
         if usage.output > sum(map(len, self.texts)) + SLACK:
             return None
-        return usage
+        return None if usage.reasoning + usage.audio > HIDDEN else usage
 
     def _counted(self, fields: Fields) -> Usage:
         return Usage(

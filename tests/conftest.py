@@ -32,6 +32,7 @@ import django  # noqa: E402
 django.setup(set_prefix=False)
 
 from django.conf import settings as house_settings  # noqa: E402
+from django.db import connection  # noqa: E402
 from django.test import Client  # noqa: E402
 from django.test.utils import setup_databases, teardown_databases  # noqa: E402
 from pytest_socket import socket_allow_hosts  # noqa: E402
@@ -53,6 +54,13 @@ def django_db_setup(django_test_environment: None, django_db_blocker: Any) -> It
         made = setup_databases(verbosity=0, interactive=False)
     yield
     with django_db_blocker.unblock():
+        if connection.vendor == "postgresql":
+            # Threads that asgiref keeps for synchronous code hold their connections as long as they live.
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
         teardown_databases(made, verbosity=0)
 
 

@@ -14,7 +14,10 @@ from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
 from console import keys
+from console.locks import slot
 from routing.demonstration import furnish_new_house
+
+COLLECT_SECONDS = 60.0
 
 
 class NotReady(Exception):
@@ -53,9 +56,10 @@ def collect_static() -> None:
         return  # then they are served as they lie in the source
     mark = Path(settings.STATIC_ROOT) / ".collected"
     wanted = _fingerprint()
-    if not mark.exists() or mark.read_text() != wanted:
-        call_command("collectstatic", interactive=False, verbosity=0)
-        mark.write_text(wanted)
+    with slot("static", wait=COLLECT_SECONDS):  # the workers of a new generation come together
+        if not mark.exists() or mark.read_text() != wanted:
+            call_command("collectstatic", interactive=False, verbosity=0)
+            mark.write_text(wanted)
 
 
 def _fingerprint() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import os
 import signal
 import socket
 import sys
@@ -23,16 +24,9 @@ def main() -> int:
     listener = socket.socket(fileno=options.listener)
     line = socket.socket(fileno=options.line)
 
-    from console.asgi import application  # loads Django
-
-    if options.check:
-        from console.serving import preparation
-
-        try:
-            preparation.check()
-        except preparation.NotReady as refusal:
-            sys.stderr.write(f"{refusal}\n")
-            return 1
+    if options.check and not may_serve():
+        return 1
+    from console.asgi import application  # loads Django, and the list of static files as they lie there now
     from console.serving.server import Server, config_for
 
     config = config_for(application)
@@ -40,6 +34,22 @@ def main() -> int:
         server = Server(config, drain_seconds=drain_seconds(), on_ready=lambda: line.sendall(READY))
         runner.run(_serve(server, listener, line))
     return 0
+
+
+def may_serve() -> bool:
+    """Asked before the site is loaded: what it serves may have to be collected first."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings")
+    import django
+
+    django.setup(set_prefix=False)
+    from console.serving import preparation
+
+    try:
+        preparation.check()
+    except preparation.NotReady as refusal:
+        sys.stderr.write(f"{refusal}\n")
+        return False
+    return True
 
 
 async def _serve(server: object, listener: socket.socket, line: socket.socket) -> None:

@@ -9,7 +9,7 @@ from django.forms import BoundField
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from console import formats
+from console import formats, verdicts
 
 register = template.Library()
 
@@ -20,6 +20,7 @@ register.filter("duration", formats.duration)
 register.filter("pct", formats.pct)
 register.filter("number", formats.number)
 register.filter("when", formats.when)
+register.filter("in_words", verdicts.in_words)
 register.simple_tag(formats.price, name="price")
 
 HUES = (30, 62, 95, 150, 200, 235, 262, 290, 320, 350)

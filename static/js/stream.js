@@ -39,8 +39,8 @@
       const rest = [...turns.children];
       rest.slice(keep ? rest.indexOf(keep) + 1 : 0).forEach((each) => each.remove());
       await htmx.swap({ target: document.querySelector(it.target), swap: it.swap, text: it.content, sourceElement: turns, transition: false });
-      const parent = composer?.elements.parent, newest = turns.lastElementChild.id.slice(2);
-      if (parent) parent.value = newest;
+      const newest = turns.lastElementChild.id.slice(2);
+      if (composer) composer.elements.parent.value = newest;
       thread.dataset.newest = Math.max(thread.dataset.newest, newest);
       said.textContent = it.say;
       htmx.trigger("#shelf", "refresh");
@@ -81,7 +81,6 @@
   };
   frames.error = frames.done;
   const freeze = (run) => { draw(); article(run)?.querySelector(".tail")?.classList.add("frozen"); };
-
   // one after the other: a swap takes a moment, and what follows must find its article
   let queue = Promise.resolve();
   const receive = (it) => {

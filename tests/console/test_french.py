@@ -18,10 +18,13 @@ from django.utils import timezone, translation
 from billing.models import LedgerEntry, Request, Team
 from console import audit
 from console.models import Message, Role, Room, Run, User
+from console.verdicts import in_words, order_in_words
 from console.views.play import prompts
 from deploy.machine import ROOT
 from providers.demo.language import detect
 from providers.listing import KEY_MISSING
+from routing.engine import Live, decide
+from tests.decisions.reading import cases
 from tests.factories import claim_house, make_provider, make_team, make_user
 
 pytestmark = pytest.mark.django_db
@@ -194,6 +197,15 @@ def test_the_language_of_the_person_wins_over_that_of_the_browser(aline: User, s
     assert "<h1>Overview</h1>" in client.get("/", headers={"accept-language": "fr"}).content.decode()
 
 
+def test_a_mail_is_written_in_french(catalogue: None, settings: Any, mailoutbox: list[Any], signed_in: Any) -> None:
+    settings.EMAIL_URL = "smtp://127.0.0.1:25"
+    make_user("Aline", role="owner")
+    bob = make_user("Bob", language="fr")
+    signed_in(bob).post("/access/ask/", {"action": "people.see"})
+    assert mailoutbox[0].subject == "Bob demande un accès"
+    assert mailoutbox[0].body.startswith("Bob (bob@example.org) souhaite faire dans ")
+
+
 # -- what was done, and what it cost ---------------------------------------------------
 
 
@@ -212,9 +224,29 @@ def test_every_verb_and_every_kind_make_a_french_sentence(catalogue: None) -> No
         assert all(re.match(r"(le|la) |l’", str(words)) for words in audit.KINDS.values())
 
 
-def test_a_provider_says_in_french_why_it_cannot_answer(aline: User, signed_in: Any) -> None:
-    make_provider("Mistral", "mistral", inactive_reason=KEY_MISSING)
-    assert "Clé d’API manquante" in french(signed_in(aline), "/")
+@pytest.mark.parametrize(
+    ("kept", "told"),
+    [
+        (KEY_MISSING, "Clé d’API manquante"),
+        ("the environment variable MISTRAL_API_KEY is not set", "La variable d’environnement MISTRAL_API_KEY"),
+    ],
+)
+def test_a_provider_says_in_french_why_it_cannot_answer(kept: str, told: str, aline: User, signed_in: Any) -> None:
+    make_provider("Mistral", "mistral", inactive_reason=kept)
+    assert told in french(signed_in(aline), "/")
+
+
+def test_every_verdict_of_the_engine_can_be_said_in_french(catalogue: None) -> None:
+    verdicts = {
+        candidate.verdict
+        for case in cases()
+        for candidate in decide(case.ask, case.snapshot, Live(), now=timezone.now()).candidates
+    }
+    assert len(verdicts) > 10
+    with translation.override("fr"):
+        assert {verdict for verdict in verdicts if in_words(verdict) == verdict} == set()
+        assert in_words("Mistral is inactive: API key missing") == f"Mistral est inactif{SPACE}: Clé d’API manquante"
+        assert order_in_words("mistral, then groq") == "mistral, puis groq"
 
 
 def test_figures_are_written_as_in_french(aline: User, signed_in: Any) -> None:

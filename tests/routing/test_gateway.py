@@ -304,6 +304,60 @@ async def test_a_silent_provider_leaves_time_for_the_next(bench: Bench, upstream
     assert asyncio.get_running_loop().time() - began < 1.5
 
 
+async def answered(call: Call) -> None:
+    async with call:
+        await call.answer()
+
+
+@pytest.mark.parametrize("change", [{"enabled": False}, {"inactive_reason": "broken"}, {"slug": "c"}])
+async def test_who_was_switched_off_meanwhile_is_not_asked(
+    bench: Bench, upstream: Upstream, change: dict[str, Any]
+) -> None:
+    bench.serve("silent", providers=(bench.provider, bench.other))
+    asking = asyncio.create_task(answered(bench.call("silent")))
+    await until(lambda: upstream.chats)
+    bench.serve("silent", providers=(replace(bench.other, **change),))
+    with pytest.raises(Refusal) as caught:
+        await asking
+    assert (caught.value.status, caught.value.code) == (503, "no_usable_provider")
+    assert len(upstream.chats) == 1
+    assert bench.told() == ["opened a:silent", "settled ambiguous", "finished failed no_usable_provider"]
+
+
+async def test_a_key_that_was_replaced_meanwhile_is_not_sent(
+    bench: Bench, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OLD_KEY", "test-key-old")
+    monkeypatch.setenv("NEW_KEY", "test-key-new")
+    old = replace(bench.provider, credentials=(CredentialEntry(1, "u1", variable="OLD_KEY"),))
+    new = replace(bench.provider, credentials=(CredentialEntry(2, "u2", variable="NEW_KEY"),))
+    bench.gateway.retries = Policy(base_seconds=0.3)
+    bench.gateway.draw = lambda: 1.0
+    bench.serve("500", providers=(old,))
+    asking = asyncio.create_task(answered(bench.call("a:500")))
+    await until(lambda: bench.gateway.waiting)
+    bench.serve("500", providers=(new,))
+    with pytest.raises(Refusal):
+        await asking
+    sent = [seen.headers["authorization"] for seen in upstream.chats]
+    assert sent == ["Bearer test-key-old", "Bearer test-key-new", "Bearer test-key-new"]
+
+
+async def test_whoever_may_not_go_on_is_told_before_the_next_attempt(bench: Bench, upstream: Upstream) -> None:
+    asked = []
+
+    async def recheck() -> None:
+        asked.append(len(upstream.chats))
+        raise Refusal(401, "key_revoked", "This API key was revoked.", request_id="r")
+
+    bench.serve("500")
+    with pytest.raises(Refusal) as caught:
+        async with bench.call("a:500", recheck=recheck) as call:
+            await call.answer()
+    assert (caught.value.code, asked, len(upstream.chats)) == ("key_revoked", [1], 1)
+    assert bench.told() == ["opened a:500", "settled voided", "finished failed key_revoked"]
+
+
 async def test_leaving_while_waiting_ends_the_wait(bench: Bench) -> None:
     bench.gateway.retries = Policy(base_seconds=60)
     bench.gateway.draw = lambda: 0.02

@@ -40,6 +40,22 @@ def test_leaving_before_the_answer_closes_the_call(gate: Gate, first: Upstream) 
     assert gate.records(record.id).billed == ["ambiguous"]
 
 
+def test_leaving_is_noticed_behind_a_body_that_filled_the_buffer(gate: Gate, first: Upstream) -> None:
+    """The server stops reading while more than 64 kB of it wait to be taken."""
+    body = json.dumps({"model": "a:silent", "messages": [{"role": "user", "content": "x" * 500_000}]}).encode()
+    asked = len(first.chats)
+    with socket.create_connection(("127.0.0.1", gate.port), timeout=WAIT_SECONDS) as made:
+        head = f"POST {PATH} HTTP/1.1\r\nhost: gate\r\nauthorization: Bearer {gate.secret}\r\n"
+        made.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body[:1000])
+        time.sleep(0.1)  # so that the edge is waiting when the rest comes at once
+        made.sendall(body[1000:])
+        first.await_that(lambda it: len(it.chats) > asked)
+    left = time.monotonic()
+    first.await_that(lambda it: it.chats[asked].ended)
+    assert first.chats[asked].ended == "left"
+    assert time.monotonic() - left < 0.3, "it was noticed only when the provider took too long"
+
+
 def test_leaving_in_mid_stream_closes_the_call_and_pays_for_what_came(gate: Gate, first: Upstream) -> None:
     asked = len(first.chats)
     body = {"model": "a:long", "messages": MESSAGES, "stream": True}
