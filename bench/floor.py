@@ -50,7 +50,7 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
     async with _session.post(UPSTREAM + scope["path"], data=body, headers=headers) as reply:
         kind = reply.headers["content-type"].encode()
         await send({"type": "http.response.start", "status": reply.status, "headers": [(b"content-type", kind)]})
-        if fields.get("stream") == b"true":
+        if bytes(fields.get("stream", b"")) == b"true":
             async for data in reply.content.iter_any():
                 await send({"type": "http.response.body", "body": data, "more_body": True})
             await send({"type": "http.response.body", "body": b""})

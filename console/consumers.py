@@ -94,6 +94,7 @@ class RoomConsumer(AsyncWebsocketConsumer):
         self._known: set[str] = set()
         self._wake = asyncio.Event()
         self._pump: asyncio.Task[None] | None = None
+        self._closed = False
         self._last: int | None = None  # the newest message the browser had when it subscribed
         self._tokens, self._filled_at = float(BURST), time.monotonic()
         self.runs = await runs.started()
@@ -111,6 +112,11 @@ class RoomConsumer(AsyncWebsocketConsumer):
         self.runs.leave_room(self.room_id, self._told)
         for run_id in self._logs:
             self.runs.leave(run_id, self._wake.set)
+
+    async def close(self, code: int | bool | None = None, reason: str | None = None) -> None:
+        if not self._closed:
+            self._closed = True
+            await super().close(code, reason)
 
     async def _admit(self, declaration: Declaration, *, closes: bool = False) -> User | None:
         """The person of this session as they are now. Whoever is out, or asks for a foreign room, is closed."""
@@ -245,6 +251,8 @@ class RoomConsumer(AsyncWebsocketConsumer):
                     await self._tell_frames(run_id)
         except TimeoutError:
             await self.close(TOO_SLOW)  # its connection takes nothing any more; a new one goes on from its number
+        except OSError:
+            return  # the browser went, or the server is going down: `disconnect` is on its way
         except Exception:
             # Whatever it was, the browser must not wait for ever: it connects again and goes on from its number.
             log.exception("the socket of room %s failed", self.room_id)
@@ -264,6 +272,8 @@ class RoomConsumer(AsyncWebsocketConsumer):
                 self._wake.set()
 
     async def _tell_frames(self, run_id: str) -> None:
+        if run_id not in self._logs:
+            return  # its end was told while another run's frames were sent
         found, seq = self._logs[run_id]
         for number, frame in runs.merged(found.since(seq)):
             match frame["type"]:
@@ -286,6 +296,8 @@ class RoomConsumer(AsyncWebsocketConsumer):
 
     async def _say(self, told: dict[str, Any]) -> None:
         """Waits while the connection is full: that is how a slow browser holds back its own socket and no other."""
+        if self._closed:
+            return
         async with asyncio.timeout(SEND_SECONDS):
             await self.send(text_data=json.dumps(told, ensure_ascii=False, separators=(",", ":")))
 

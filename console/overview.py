@@ -28,6 +28,11 @@ SENTENCES = {
     ("change", "password"): _("changed the password of %(name)s"),
     ("end", "session"): _("ended sessions: %(name)s"),
     ("reset_link", "user"): _("made a reset link for %(name)s"),
+    ("activate", "user"): _("activated the account of %(name)s"),
+    ("deactivate", "user"): _("deactivated the account of %(name)s"),
+    ("add", "authenticator"): _("turned on two-factor: %(name)s"),
+    ("remove", "authenticator"): _("turned off two-factor: %(name)s"),
+    ("change", "authenticator"): _("renewed two-factor: %(name)s"),
     ("add", "membership"): _("added to a team: %(name)s"),
     ("remove", "membership"): _("removed from a team: %(name)s"),
 }

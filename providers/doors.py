@@ -8,9 +8,10 @@ import os
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import aiohttp
@@ -71,9 +72,15 @@ class Socket(socket.socket):
         super().close()
 
 
+@lru_cache(maxsize=1)
+def _lookups(process: int) -> ThreadPoolExecutor:
+    """Of this process. A silent name server keeps a thread far longer than we wait, and the loop's have other work."""
+    return ThreadPoolExecutor(16, thread_name_prefix="dns")
+
+
 async def system_lookup(host: str, port: int) -> Sequence[tuple[int, str]]:
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+    asked = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+    found = await asyncio.get_running_loop().run_in_executor(_lookups(os.getpid()), asked)
     return list(dict.fromkeys((family, str(address[0])) for family, _, _, _, address in found))
 
 

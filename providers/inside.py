@@ -102,8 +102,9 @@ class Exchange:
             if not self._started.done():
                 self._started.set_exception(Unreachable("The connection was closed before an answer came."))
                 self._started.exception()  # seen, also when nobody waits for it any more
-            if not self._ended:
-                self.set_exception(cut())
+            if not self._ended and self._error is None:
+                self._error = cut()  # what was sent before it is still there to be read
+                _wake(self._reader)
 
     async def _receive(self) -> Message:
         if not self._asked:

@@ -24,7 +24,8 @@ SEND_SECONDS = 60.0  # the longest a client may take to fetch the rest of an ans
 LARGE = 64 * 1024  # about what a server takes from us, or from a client, without waiting
 SHOULD_NOT_RETRY = frozenset({402, 408, 409, 429, 500, 502, 503, 504})  # what clients would try again by themselves
 
-# A server of our own offers under this name to call somebody when the client leaves.
+# A server of our own offers under this name to call somebody when the client leaves (`tell`), and to drop a client that
+# does not take what is sent (`abort`): closing would wait for it.
 LEAVING = "relayhouse.leaving"
 
 JSON = (b"content-type", b"application/json")
@@ -196,7 +197,13 @@ class Exchange:
 
     def cut_at(self, when: float) -> None:
         """Whoever reads so slowly that the answer is not through by then does not get the rest."""
-        self._cut = self._loop.call_at(when, self._give_up)
+        self._cut = self._loop.call_at(when, self._cut_off)
+
+    def _cut_off(self) -> None:
+        self._give_up()
+        offered = (self.scope.get("extensions") or {}).get(LEAVING)
+        if offered is not None:
+            offered["abort"]()
 
     def end(self) -> None:
         """Nothing more is watched or sent by itself: the last piece is on its way, or there will be none."""
@@ -293,8 +300,8 @@ class Exchange:
     async def finish_stream(self) -> None:
         if self._comment is not None:
             await self._comment_sent()
+        await self.send({"type": "http.response.body", "body": b""})  # may wait for a client that is to be cut off
         self.end()
-        await self.send({"type": "http.response.body", "body": b""})
 
     async def break_off(self, error: bytes) -> None:
         """An error event and no end marker."""

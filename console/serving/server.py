@@ -45,6 +45,8 @@ class Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.head_since = self.loop.time()
+        offered: dict[object, object] = {"tell": self.when_left, "abort": transport.abort}  # type: ignore[attr-defined]
+        self._extensions = {LEAVING: offered}
         super().connection_made(Held(transport, self.loop))  # type: ignore[arg-type]
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -56,7 +58,10 @@ class Protocol(HttpToolsProtocol):
     def when_left(self, tell: Callable[[], None] | None) -> None:
         """Call this when the client leaves, or nothing any more. Cheaper than a task that waits for a message."""
         self._tell_left = tell
-        if tell is not None and self.cycle is not None and self.cycle.disconnected:
+        if tell is None:
+            return
+        self.flow.resume_reading()  # a long body has stopped it, and then nobody notices a client that leaves
+        if self.cycle is not None and self.cycle.disconnected:
             self.loop.call_soon(tell)
 
     def on_message_begin(self) -> None:
@@ -74,7 +79,7 @@ class Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self.head_since = None
-        self.scope["extensions"] = {LEAVING: {"tell": self.when_left}}
+        self.scope["extensions"] = self._extensions
         super().on_headers_complete()
         if self.draining and self.cycle is not None:
             self.cycle.keep_alive = False

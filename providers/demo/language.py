@@ -110,7 +110,7 @@ def plain(text: str) -> str:
     return "".join(sign for sign in spread if not unicodedata.combining(sign)).replace("’", "'")
 
 
-_MARKS = {"en": "“{}”", "fr": "« {} »", "de": "„{}“", "es": "«{}»"}
+_MARKS = {"en": "“{}”", "fr": "«\u00a0{}\u00a0»", "de": "„{}“", "es": "«{}»"}
 _YOUR_WORDS = {"en": "your question", "fr": "votre question", "de": "Ihre Frage", "es": "su pregunta"}
 
 

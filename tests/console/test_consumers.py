@@ -151,6 +151,7 @@ async def test_somebody_deactivated_is_out_with_their_next_message(open_socket: 
     await User.objects.filter(pk=bob.pk).aupdate(is_active=False)
     await socket.say(action="send", text="Still here?", model=AT_ONCE)
     assert await socket.closed_with() == consumers.SIGNED_OUT
+    assert await socket.receive_nothing(timeout=0.5)  # a server raises when something is sent after the close
     assert not await Message.objects.aexists()
 
 

@@ -15,15 +15,17 @@ from babel.messages.pofile import read_po
 from django.test import Client
 from django.utils import timezone, translation
 
+from billing.ids import new_request_id, started_at
 from billing.models import LedgerEntry, Request, Team
 from console import audit
-from console.models import Message, Role, Room, Run, User
+from console.models import Role, Room, User
 from console.verdicts import in_words, order_in_words
 from console.views.play import prompts
 from deploy.machine import ROOT
 from providers.demo.language import detect
 from providers.listing import KEY_MISSING
 from routing.engine import Live, decide
+from tests.console.playing import finished_answer
 from tests.decisions.reading import cases
 from tests.factories import claim_house, make_provider, make_team, make_user
 
@@ -89,7 +91,7 @@ class Texts(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if not self._silent and data.strip():
-            self.found.add(" ".join(data.split(" ")).strip())
+            self.found.add(re.sub(r"[ \t\n]+", " ", data).strip(" "))
 
 
 def french(client: Client, path: str, status: int = 200, **headers: str) -> str:
@@ -102,7 +104,8 @@ def french(client: Client, path: str, status: int = 200, **headers: str) -> str:
     english = {source for source, target in _pairs() if source != target} - {target for _source, target in _pairs()}
     left = {text for text in texts.found if text.removesuffix(" · Relayhouse") in english} - NAMES
     assert not left, f"{path} still says {left}"
-    mistyped = {text for text in texts.found if MISTYPED.search(text) and "://" not in text}
+    ours = {text for text in texts.found if "://" not in text and not text.startswith("Q: ")}  # a person's question
+    mistyped = {text for text in ours if MISTYPED.search(text)}
     assert not mistyped, f"{path} is mistyped: {mistyped}"
     return page
 
@@ -264,16 +267,31 @@ def test_figures_are_written_as_in_french(aline: User, signed_in: Any) -> None:
 
 def test_an_answer_is_measured_in_french(aline: User, signed_in: Any) -> None:
     room = Room.objects.create(owner=aline, title="Essai", model="demo:relay-1")
-    asked = Message.objects.create(room=room, author=Message.Author.USER, text="Bonjour")
-    written = Message.objects.create(room=room, author=Message.Author.ASSISTANT, parent=asked, text="Bonjour à vous.")
-    Run.objects.create(
-        id="run_1", message=written, node="test", status=Run.Status.DONE, asked_model="demo:relay-1", provider="demo",
-        model="relay-1", first_token_ms=1234, duration_ms=3234, input_tokens=1284, output_tokens=2400,
+    finished_answer(
+        room, "Bonjour à vous.", first_token_ms=1234, duration_ms=3234, input_tokens=1284, output_tokens=2400,
         amount_nano=3_100_000, currency="EUR", ended_at=timezone.now(),
     )  # fmt: skip
     page = french(signed_in(aline), f"/play/{room.pk}/")
     for figure in (f"1,2{SPACE}s", f"1{SPACE}200", f"1{SPACE}284", f"2{SPACE}400", f"0,0031{SPACE}€"):
         assert f">{figure}</b>" in page
+
+
+def test_why_a_model_answered_is_told_in_french(aline: User, signed_in: Any) -> None:
+    request_id = new_request_id()
+    room = Room.objects.create(owner=aline)
+    written = finished_answer(room, "Bonjour", provider="azure", model="gpt-4o", request_id=request_id)
+    candidates = [
+        {"model": "openai:gpt-4o", "usable": False, "verdict": "OpenAI is switched off"},
+        {"model": "azure:gpt-4o", "usable": True, "verdict": "first, priority 20"},
+    ]
+    Request.objects.create(
+        id=request_id, started_at=started_at(request_id), status="ok", asked_model="gpt-4o", purpose="chat",
+        decision={"reason": "BARE gpt-4o: azure, then groq", "candidates": candidates},
+    )  # fmt: skip
+    page = french(signed_in(aline), f"/play/{room.pk}/why/{written.pk}/")
+    assert "OpenAI est désactivé" in page
+    assert f"gpt-4o{SPACE}: azure, puis groq" in page
+    assert "Un modèle a été nommé, sans fournisseur" in page
 
 
 # -- the demonstration ----------------------------------------------------------------

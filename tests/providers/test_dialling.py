@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 import time
 
 import pytest
 
 from providers.addresses import parse_networks
 from providers.connector import Connector
+from providers.doors import system_lookup
 from providers.errors import Unreachable
 from tests.certificates import authority
 from tests.providers.talk import failure, plain, target, tight
@@ -84,6 +86,18 @@ async def test_f26_a_name_without_address() -> None:
         error = await failure(connector, "ok", "https://vendor.example/v1", stream=False)
         assert (error.reason, error.sent) == ("upstream_unreachable", False)
         await connector.close()
+
+
+async def test_f26_names_and_other_work_do_not_wait_for_each_other() -> None:
+    """As when a name server is silent: nothing else of the process may hang on the threads that wait for it."""
+    loop, done = asyncio.get_running_loop(), threading.Event()
+    work = [loop.run_in_executor(None, done.wait) for _ in range(64)]
+    try:
+        found = await asyncio.wait_for(system_lookup("localhost", 80), 1.0)
+    finally:
+        done.set()
+        await asyncio.gather(*work)
+    assert "127.0.0.1" in [address for _, address in found]
 
 
 async def test_f26_a_slow_name() -> None:

@@ -111,6 +111,27 @@ async def test_returning_without_the_last_piece_is_a_cut() -> None:
     await connector.close()
 
 
+async def test_what_was_sent_before_a_cut_arrives() -> None:
+    async def application(scope: Message, receive: Receive, send: Send) -> None:
+        await send(START)
+        await asyncio.sleep(0)  # the reader has its headers and waits
+        await send({"type": "http.response.body", "body": b"all but ", "more_body": True})
+        await send({"type": "http.response.body", "body": b"the end", "more_body": True})
+
+    connector = await running(application)
+    read: list[bytes] = []
+    with pytest.raises(Interrupted):
+        await read_into(read, connector)
+    assert b"".join(read) == b"all but the end"
+    await connector.close()
+
+
+async def read_into(pieces: list[bytes], connector: Connector) -> None:
+    async with connector.stream(request(), limits()) as answer:
+        async for data in answer.chunks():
+            pieces.append(data)  # noqa: PERF401 - what came before the exception counts
+
+
 async def test_returning_without_a_word_is_a_broken_connection() -> None:
     async def application(scope: Message, receive: Receive, send: Send) -> None:
         await receive()

@@ -13,6 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from billing.models import Request
 from console.serving.server import Protocol
+from routing import edge
 from tests.routing.gate import MESSAGES, WAIT_SECONDS, Gate
 from tests.upstream import Upstream
 
@@ -42,13 +43,14 @@ def test_leaving_before_the_answer_closes_the_call(gate: Gate, first: Upstream) 
 
 def test_leaving_is_noticed_behind_a_body_that_filled_the_buffer(gate: Gate, first: Upstream) -> None:
     """The server stops reading while more than 64 kB of it wait to be taken."""
-    body = json.dumps({"model": "a:silent", "messages": [{"role": "user", "content": "x" * 500_000}]}).encode()
+    body = json.dumps({"model": "a:silent", "messages": [{"role": "user", "content": "x" * 900_000}]}).encode()
     asked = len(first.chats)
     with socket.create_connection(("127.0.0.1", gate.port), timeout=WAIT_SECONDS) as made:
         head = f"POST {PATH} HTTP/1.1\r\nhost: gate\r\nauthorization: Bearer {gate.secret}\r\n"
-        made.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body[:1000])
-        time.sleep(0.1)  # so that the edge is waiting when the rest comes at once
-        made.sendall(body[1000:])
+        made.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body[:700_000])
+        time.sleep(0.1)  # so that the edge is waiting for the rest, which then comes at once
+        gate.loop.call_soon_threadsafe(time.sleep, 0.1)
+        made.sendall(body[700_000:])
         first.await_that(lambda it: len(it.chats) > asked)
     left = time.monotonic()
     first.await_that(lambda it: it.chats[asked].ended)
@@ -77,6 +79,27 @@ def test_leaving_in_mid_stream_closes_the_call_and_pays_for_what_came(gate: Gate
     assert records.request.provider == "a"
     assert records.billed == ["counted"]
     assert records.entries[0].output_tokens > 0
+
+
+def test_whoever_does_not_read_is_cut_off(
+    gate: Gate, first: Upstream, http: type[asyncio.Protocol], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F-C3: also when the provider has said everything and only the end is still to be sent."""
+    monkeypatch.setattr(edge, "LATE_SECONDS", 0.2)
+    state = gate._server.server_state
+    before = len(state.connections)
+    body = json.dumps({"model": "a:floods", "messages": MESSAGES, "stream": True}).encode()
+    asked = len(first.chats)
+    with socket.socket() as made:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        made.connect(("127.0.0.1", gate.port))
+        head = f"POST {PATH} HTTP/1.1\r\nhost: gate\r\nauthorization: Bearer {gate.secret}\r\n"
+        made.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+        first.await_that(lambda it: len(it.chats) > asked)
+        gate.until(lambda: not state.tasks, "the answer is still waited with")
+        if http is Protocol:  # uvicorn's own waits for the client
+            gate.until(lambda: len(state.connections) <= before, "the connection is still there")
+    gate.at_rest()
 
 
 def test_many_leave_at_once(gate: Gate, first: Upstream) -> None:
