@@ -160,5 +160,5 @@ def signed_in() -> object:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Browsers last: the one that drives Chromium keeps an event loop in this thread, and async tests need their own."""
+    """Browsers last: driving Chromium keeps an event loop in this thread, and async tests need their own."""
     items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
