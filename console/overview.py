@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from allauth.mfa.models import Authenticator
-from django.db.models import Count, Q, Sum
+from django.db.models import Case, Count, Q, Sum, When
 from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext
@@ -133,11 +133,13 @@ def listed_providers() -> list[tuple[Provider, Kind | str]]:
     return [(row, KINDS.get(row.kind, row.name)) for row in rows.by_priority()[:PROVIDERS]]
 
 
-def example_model() -> str:
-    """A model that would answer if it were asked for by name; empty when there is none."""
+def example_model(default: str) -> str:
+    """A model that would answer if it were asked for by name: the house's own default, else the first; or empty."""
     able = LanguageModel.objects.active().filter(provider__enabled=True, provider__inactive_reason="")
     chatting = able.filter(use=LanguageModel.Use.CHAT, only_as_fallback=False).select_related("provider")
-    found = chatting.order_by("provider__priority", "provider__slug", "model_id").first()
+    slug, _, model_id = default.partition(":")
+    default_first = Case(When(provider__slug=slug, model_id=model_id, then=0), default=1)
+    found = chatting.order_by(default_first, "provider__priority", "provider__slug", "model_id").first()
     return str(found) if found else ""
 
 

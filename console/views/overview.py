@@ -14,6 +14,7 @@ from django.views.decorators.http import require_GET, require_POST
 from console import overview
 from console.access import can, needs, public, to_sign_in
 from console.claims import is_claimed
+from console.house import organisation_of
 from console.invitations import absolute
 from console.models import User
 from console.views.answers import go, page, person_of
@@ -62,5 +63,6 @@ def _overview(request: HttpRequest) -> HttpResponse:
     if can(person, "audit.see"):
         context["changes"] = overview.changes()
     if context["may_make_keys"]:
-        context |= {"example_model": overview.example_model(), "example_team": overview.example_team(person)}
+        default = organisation_of(request).default_model
+        context |= {"example_model": overview.example_model(default), "example_team": overview.example_team(person)}
     return page(request, "overview/overview.html", context)
