@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import lru_cache
 
+import msgspec
+
 from providers.chat import Usage
 
 NANO = 10**9
@@ -51,8 +53,7 @@ class Rates:
         object.__setattr__(self, "nano_per_request", _nano(self.per_request))
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
+class Cost(msgspec.Struct, frozen=True):
     amount_nano: int
     formula: str  # how the amount came about, in words that can be reckoned again
 

@@ -7,13 +7,29 @@ import time
 from datetime import UTC, datetime
 
 PREFIX = "req_"
+TAIL = 10  # random bytes of an id
+STOCK = 400  # tails drawn at once: asking the system takes longer than what it then does
+
+_stock: list[int] = []
+# A process that was forked must not give out what its parent does.
+os.register_at_fork(after_in_child=_stock.clear)
 
 
 def new_request_id(now_ms: int | None = None) -> str:
     milliseconds = time.time_ns() // 1_000_000 if now_ms is None else now_ms
-    tail = int.from_bytes(os.urandom(10))
+    tail = _random_tail()
     value = milliseconds << 80 | 0x7 << 76 | (tail >> 68 & 0xFFF) << 64 | 0b10 << 62 | tail & (1 << 62) - 1
     return f"{PREFIX}{value:032x}"
+
+
+def _random_tail() -> int:
+    """Taking from a list is one step, so no two threads get the same."""
+    while True:
+        try:
+            return _stock.pop()
+        except IndexError:
+            drawn = os.urandom(STOCK * TAIL)
+            _stock.extend([int.from_bytes(drawn[at : at + TAIL]) for at in range(0, len(drawn), TAIL)])
 
 
 def milliseconds_of(request_or_attempt_id: str) -> int:

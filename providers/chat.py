@@ -7,7 +7,6 @@ per piece of network data; an event may carry the `frame` it came in, for a clie
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import StrEnum
 
 import msgspec
@@ -43,8 +42,7 @@ class UsageSource(StrEnum):
     ESTIMATED = "estimated"  # nobody knows; the worst case was booked
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(msgspec.Struct, frozen=True):
     """Tokens in disjoint buckets: no token is in two of them, and they sum to the total."""
 
     input: int = 0  # not cached
@@ -68,8 +66,7 @@ class Usage:
         return self.prompt + self.completion
 
 
-@dataclass(slots=True)
-class ChatRequest:
+class ChatRequest(msgspec.Struct):
     """One chat completion to ask for. `fields` is never changed in place: adapters build their own."""
 
     fields: Fields
@@ -78,8 +75,7 @@ class ChatRequest:
     wire: Wire = Wire.OPENAI  # of the client, whose frames may pass unchanged
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
+class Start(msgspec.Struct, frozen=True):
     """The provider has begun to answer."""
 
     id: str
@@ -87,20 +83,17 @@ class Start:
     frame: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class TextDelta:
+class TextDelta(msgspec.Struct, frozen=True):
     text: str
     frame: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class ReasoningDelta:
+class ReasoningDelta(msgspec.Struct, frozen=True):
     text: str
     frame: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class ToolCallDelta:
+class ToolCallDelta(msgspec.Struct, frozen=True):
     """The first delta of an index has `id` and `name`; the rest add to `arguments`."""
 
     index: int
@@ -110,36 +103,31 @@ class ToolCallDelta:
     frame: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class UsageReport:
+class UsageReport(msgspec.Struct, frozen=True):
     usage: Usage
     frame: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class Finish:
+class Finish(msgspec.Struct, frozen=True):
     reason: FinishReason
     native: str = ""
     frame: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class KeepAlive:
+class KeepAlive(msgspec.Struct, frozen=True):
     """Bytes that mean nothing but prove that the provider is there."""
 
     frame: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(msgspec.Struct, frozen=True):
     """The provider reported an error inside a successful response."""
 
     error: ProviderError
     frame: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(msgspec.Struct, frozen=True):
     """The terminal marker of the wire was seen. A stream that ends without it was interrupted."""
 
     frame: bytes = b""
@@ -148,15 +136,14 @@ class Ended:
 Event = Start | TextDelta | ReasoningDelta | ToolCallDelta | UsageReport | Finish | KeepAlive | Failed | Ended
 
 
-@dataclass(slots=True)
-class ChatAnswer:
+class ChatAnswer(msgspec.Struct):
     """A whole answer. `body` is the provider's own JSON when its wire is the client's."""
 
     id: str = ""
     model: str = ""
     text: str = ""
     reasoning: str = ""
-    tool_calls: list[ToolCallDelta] = field(default_factory=list)
+    tool_calls: list[ToolCallDelta] = msgspec.field(default_factory=list)
     finish: FinishReason | None = None
     usage: Usage | None = None
     body: bytes = b""

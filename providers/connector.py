@@ -159,8 +159,9 @@ async def _request(
     session: aiohttp.ClientSession, request: HttpRequest, url: URL, limits: Limits
 ) -> aiohttp.ClientResponse:
     body: Any = request.body or None
-    if body is not None and len(body) > _LARGE_BODY:
-        body = io.BytesIO(body)
+    if body is not None:
+        # As the payload it would become, since aiohttp looks long for which kind that is.
+        body = io.BytesIO(body) if len(body) > _LARGE_BODY else aiohttp.BytesPayload(body)
     return await session.request(
         request.method,
         url,

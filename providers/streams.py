@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol
+
+import msgspec
 
 from providers import causes
 from providers.doors import DIAL, Dial
@@ -35,8 +36,7 @@ class Source(Protocol):
     def set_exception(self, exc: BaseException) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(msgspec.Struct, frozen=True):
     """An answer whose headers have come."""
 
     status: int

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
+
+import msgspec
 
 from providers.chat import ChatAnswer, ChatRequest, Event
 from providers.errors import ProviderError
 from providers.registry import Kind
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(msgspec.Struct, frozen=True):
     """One model at one provider, and how to reach it: everything an adapter may know."""
 
     provider_id: int
@@ -25,22 +26,28 @@ class Target:
     base_url: str
     model: str  # the provider's own id
     credential_id: int | None = None
-    secret: str = field(default="", repr=False)
-    options: Mapping[str, Any] = field(default_factory=dict)
+    secret: str = ""
+    options: Mapping[str, Any] = msgspec.field(default_factory=dict)
     timeout_seconds: float = 600.0
 
+    def __repr__(self) -> str:
+        """Without the secret."""
+        return f"Target({self.provider}:{self.model})"
 
-@dataclass(frozen=True, slots=True)
-class HttpRequest:
+
+class HttpRequest(msgspec.Struct, frozen=True):
     method: str
     url: str
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(default=b"", repr=False)
+    headers: Mapping[str, str]
+    body: bytes = b""
     kind: Kind | None = None  # decides which addresses may be dialled, and `demo` the in-memory transport
 
+    def __repr__(self) -> str:
+        """Without the headers, which hold the secret, and the body, which is the client's."""
+        return f"HttpRequest({self.method} {self.url})"
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+
+class Limits(msgspec.Struct, frozen=True):
     """Seconds and bytes. One deadline for the whole attempt; `idle` is the longest silence inside it."""
 
     deadline: float  # loop.time() at which everything ends
@@ -51,11 +58,13 @@ class Limits:
     header_bytes: int = 32 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class HttpAnswer:
+class HttpAnswer(msgspec.Struct, frozen=True):
     status: int
     headers: Mapping[str, str]  # lower-case names
-    body: bytes = field(repr=False)
+    body: bytes
+
+    def __repr__(self) -> str:
+        return f"HttpAnswer({self.status})"
 
 
 class HttpStream(Protocol):

@@ -174,6 +174,8 @@ def _meaningful(events: list[Event]) -> bool:
 
 def limits_of(provider: ProviderEntry, deadline: float, first_byte: float) -> Limits:
     options = provider.options
+    if not options:
+        return Limits(deadline, CONNECT_SECONDS, first_byte, IDLE_SECONDS)
     return Limits(
         deadline=deadline,
         connect=_seconds(options, "connect_seconds", CONNECT_SECONDS),

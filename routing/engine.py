@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+import msgspec
+
 from providers.errors import Withdrawn
 from providers.registry import Place
 from routing.nearest import Names
@@ -17,8 +19,7 @@ MOST_REMEMBERED = 4096
 AUTO = "auto"
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(msgspec.Struct, frozen=True):
     """A request with its context: what was asked, by whom."""
 
     request_id: str

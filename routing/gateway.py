@@ -215,7 +215,8 @@ class Call:
                 await self._wait(step.wait_seconds)
             if failures and self.recheck is not None:
                 await self.recheck()
-            untried = len(candidates) - len({failure.target for failure in failures} | {step.target})
+            tried = len({failure.target for failure in failures} | {step.target}) if failures else 1
+            untried = len(candidates) - tried
             others = min(untried, self.gateway.retries.attempts - len(failures) - 1)
             try:
                 attempt = self._admit(candidates[step.target])

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from providers.errors import BadRequest, Overloaded, ProviderError, RateLimited, Unreachable
 
 
@@ -30,8 +32,7 @@ class Failure:
     error: ProviderError
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(msgspec.Struct, frozen=True):
     target: int
     wait_seconds: float = 0.0
 

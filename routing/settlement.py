@@ -51,8 +51,7 @@ DEFAULT_OUTPUT = 4096  # tokens reserved when neither the request nor the model 
 NO_USAGE = Usage(source=UsageSource.ESTIMATED)
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     status: str  # ok, failed, cancelled, interrupted
     billed: str  # provider, counted, estimated, voided, ambiguous
     usage: Usage | None = None

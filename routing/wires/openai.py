@@ -83,8 +83,7 @@ _TYPED: tuple[tuple[str, msgspec.json.Decoder[Any]], ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ParsedChat:
+class ParsedChat(msgspec.Struct, frozen=True):
     request: ChatRequest
     model: str
     extras: tuple[str, ...]  # fields nobody documents; only some kinds of provider take them
@@ -100,10 +99,10 @@ def parse_chat(body: bytes) -> ParsedChat:
     for name, decoder in _TYPED:
         if name in fields:
             _parse_field(fields, name, decoder)
-    options = _parse_field(fields, "stream_options", _stream_options, default="null")
+    options = _parse_field(fields, "stream_options", _stream_options) if "stream_options" in fields else None
     request = ChatRequest(
         fields=fields,
-        stream=bool(_parse_field(fields, "stream", _flag, default="false")),
+        stream=bool(_parse_field(fields, "stream", _flag)) if "stream" in fields else False,
         wants_usage=options is not None and options.include_usage,
     )
     extras = () if fields.keys() <= KNOWN_FIELDS else tuple(sorted(fields.keys() - KNOWN_FIELDS))

@@ -242,6 +242,18 @@ def test_text_of_any_kind_is_taken(ledger: Ledger, loader: Loader) -> None:
     assert LedgerEntry.objects.get().input_tokens == 2**63 - 1
 
 
+@pytest.mark.parametrize(
+    "decision", [b'{"reason":\t"tab"}', b'{"reason":\r\n"ends"}', b'{"reason":"\\"\\\\N\\t"}', b'{"reason":"plain"}']
+)
+def test_a_decision_however_it_is_written_is_taken(ledger: Ledger, loader: Loader, decision: bytes) -> None:
+    ledger.finish(finished(new_request_id(), decision=msgspec.Raw(decision), client_request_id="\\N"))
+    ledger.finish(finished(new_request_id(), decision=msgspec.Raw(decision), client_request_id=""))
+    loader.load()
+    for request in Request.objects.all():
+        assert request.decision == msgspec.json.decode(decision)
+    assert set(Request.objects.values_list("client_request_id", flat=True)) == {"\\N", ""}
+
+
 def test_one_impossible_record_does_not_hold_up_the_rest(
     ledger: Ledger, journal: Journal, loader: Loader, caplog: pytest.LogCaptureFixture
 ) -> None:
