@@ -62,6 +62,8 @@ async def lifespan(receive: Any, send: Any) -> None:
         return
     await send({"type": "lifespan.startup.complete"})
     await receive()
-    await runs.stop()
-    await worker.stop()
+    try:
+        await runs.stop()
+    finally:
+        await worker.stop()
     await send({"type": "lifespan.shutdown.complete"})

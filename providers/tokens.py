@@ -87,8 +87,8 @@ def count_request(family: str, fields: Fields) -> int:
         raw = fields.get(name)
         if raw is not None:
             size += len(raw)
-    if size > 8192 and b";base64," in bytes(fields.get("messages", b"")):
-        return count_request_exactly(family, fields)  # a picture is long, but costs little
+    if b'"image_url"' in bytes(fields.get("messages", b"")):
+        return count_request_exactly(family, fields)  # its length says nothing: bytes cost little, a link much
     return PER_REQUEST + size // _BYTES_PER_TOKEN
 
 

@@ -26,6 +26,7 @@ MOST_HELD = 20_000
 MOST_REFUSED = 10_000
 FRESH_SECONDS = 60.0  # then a key is read again, if the database can be asked
 STALE_SECONDS = 3600.0  # and if it cannot, the key goes on working for so long
+UNASKED_SECONDS = 5.0  # between two tries of a database that failed
 REFUSED_SECONDS = 5.0
 READ_SECONDS = 1.0  # the longest a request waits to learn whose key it has
 UNKNOWN_PER_SECOND = 100  # reads that found nothing, before others have to wait
@@ -85,6 +86,7 @@ class KeyBook:
         self._noted: dict[int, float] = {}  # key -> when it was last written
         self._unknown = (0, 0)  # the second, and how many were not found in it
         self._changes = 0  # how often a key was to be forgotten
+        self._unasked_until = 0.0  # the database just failed: until then nobody waits for it who need not
 
     def known(self, secret: str, now: float) -> Caller | Refused | None:
         """The answer, when it can be given at once. `now` is the time of day."""
@@ -118,6 +120,8 @@ class KeyBook:
             held = self._held(hashes)
             if held is None and self._too_many():
                 return TOO_MANY
+            if held is not None and self._stands_in(held):
+                return self._admitted(held[0], time.time())
             reading = asyncio.create_task(self._read(hashes, held), name="read key")
             self._reading[hashes[0]] = reading
             reading.add_done_callback(lambda _: self._reading.pop(hashes[0], None))
@@ -173,6 +177,11 @@ class KeyBook:
         second, missed = self._unknown
         return len(self._reading) >= MOST_WAITING or (missed >= UNKNOWN_PER_SECOND and second == int(time.monotonic()))
 
+    def _stands_in(self, held: tuple[Caller, float]) -> bool:
+        """While the database is away, what it said within the last hour counts."""
+        clock = time.monotonic()
+        return clock < self._unasked_until and clock - held[1] < STALE_SECONDS
+
     async def _read(self, hashes: tuple[str, ...], held: tuple[Caller, float] | None) -> Caller | Refused:
         loop = asyncio.get_running_loop()
         began, changes = time.monotonic(), self._changes
@@ -180,7 +189,8 @@ class KeyBook:
             async with asyncio.timeout(READ_SECONDS):
                 key_hash, found = await loop.run_in_executor(self._thread, read_key, hashes)
         except (DatabaseError, TimeoutError) as error:
-            if held is not None and began - held[1] < STALE_SECONDS:
+            self._unasked_until = time.monotonic() + UNASKED_SECONDS
+            if held is not None and self._stands_in(held):
                 return held[0]
             log.warning("a key could not be read: %s", error or "the database did not answer in time")
             return UNREADABLE

@@ -128,6 +128,13 @@ def test_a_picture_is_no_text() -> None:
     assert PER_IMAGE < count_request_exactly("", asked) < PER_IMAGE + 50
 
 
+def test_a_picture_behind_a_link_counts_like_one() -> None:
+    """Its link is short: by its length, what a provider truly counts for it would look absurd."""
+    picture = {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}
+    asked = fields(messages=[{"role": "user", "content": [picture]}])
+    assert PER_IMAGE < count_request("", asked) < PER_IMAGE + 50
+
+
 def test_exact_counts_do_not_count_the_json_around() -> None:
     text = 'He said "hello".\n' * 20
     assert count_request_exactly("", fields(messages=[{"role": "user", "content": text}])) <= count_tokens("", text) + 8

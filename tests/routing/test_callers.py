@@ -266,6 +266,21 @@ async def test_a_held_key_outlives_the_database(
     assert isinstance(await book.find(secret), Caller)
 
 
+async def test_a_database_that_failed_is_not_waited_for_each_time(
+    book: KeyBook, team: Team, away: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    real = callers.read_key
+    monkeypatch.setattr(callers, "read_key", lambda hashes: asked.append(hashes) or real(hashes))
+    _, secret = await make("k", team=team)
+    await book.find(secret)
+    await sync_to_async(away)()
+    monkeypatch.setattr(callers, "FRESH_SECONDS", 0.0)
+    for _ in range(3):
+        assert isinstance(await book.find(secret), Caller)
+    assert len(asked) == 2  # when it was there, and once when it was not
+
+
 async def test_a_key_that_cannot_be_read_is_not_called_invalid(book: KeyBook, team: Team, away: Any) -> None:
     _, secret = await make("k", team=team)
     await sync_to_async(away)()
