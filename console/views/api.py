@@ -19,7 +19,7 @@ from django.shortcuts import redirect
 from django.urls import URLPattern, include, path
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_safe
 from ninja import NinjaAPI
 from ninja.security import APIKeyCookie, HttpBearer
 from ninja.utils import check_csrf
@@ -139,7 +139,7 @@ def mounted(api: NinjaAPI) -> tuple[list[URLPattern], str]:
         if pattern.name == "api-root":
             pattern.callback = to_docs
         elif pattern.name == "openapi-json":
-            pattern.callback = public(require_GET(view))
+            pattern.callback = public(require_safe(view))
         else:
             pattern.callback = _in_shape(view, needs[str(pattern.name)])
     return patterns, app
@@ -178,7 +178,7 @@ def _in_shape(view: Callable[..., HttpResponse], needs: Mapping[str, str]) -> Ca
 
 
 @signed_in
-@require_GET
+@require_safe
 def to_docs(request: HttpRequest) -> HttpResponse:
     return redirect("api-docs")
 
@@ -190,7 +190,7 @@ def nothing(request: HttpRequest, rest: str) -> HttpResponse:
 
 
 @signed_in
-@require_GET
+@require_safe
 def docs(request: HttpRequest) -> HttpResponse:
     """Every operation with what it takes and gives, drawn from the OpenAPI document. No script, nothing from afar."""
     schema = api.get_openapi_schema()

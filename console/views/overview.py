@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 from console import overview
 from console.access import can, needs, public, to_sign_in
@@ -21,7 +21,7 @@ from console.views.answers import go, page, person_of
 
 
 @public
-@require_GET
+@require_safe
 def index(request: HttpRequest) -> HttpResponse:
     """Nobody's house yet: how to claim it. A stranger: sign in. Everybody else: their overview."""
     if not isinstance(request.user, User):

@@ -6,7 +6,7 @@ from typing import cast
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_safe
 
 from console import palette
 from console.access import signed_in
@@ -14,7 +14,7 @@ from console.models import User
 
 
 @signed_in
-@require_GET
+@require_safe
 def results(request: HttpRequest) -> HttpResponse:
     found = palette.search(cast(User, request.user), request.GET.get("q", ""))
     return render(request, "palette/_results.html", {"found": found})

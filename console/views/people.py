@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 from console import people
 from console.access import can, needs, require
@@ -31,7 +31,7 @@ STATES = ("active", "inactive", "invited")
 
 
 @needs("people.see")
-@require_GET
+@require_safe
 def index(request: HttpRequest) -> HttpResponse:
     actor = person_of(request)
     state = request.GET.get("state", "active")
@@ -63,7 +63,7 @@ def index(request: HttpRequest) -> HttpResponse:
 
 
 @needs("people.see")
-@require_GET
+@require_safe
 def detail(request: HttpRequest, pk: int) -> HttpResponse:
     person = get_object_or_404(people.listed_people(), pk=pk)
     return page(request, "people/detail.html", _detail(request, person))

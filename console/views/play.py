@@ -14,7 +14,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from billing.models import Team
 from console import runs
@@ -112,7 +112,7 @@ def _context(person: User, team: Team | None, model: str, shelf: Shelf, text: st
 
 
 @needs("play.see")
-@require_GET
+@require_safe
 def why(request: HttpRequest, pk: int, message: int) -> HttpResponse:
     room = _room(person_of(request), pk)
     run = get_object_or_404(Run.objects.select_related("message"), message_id=message, message__room=room)

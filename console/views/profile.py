@@ -19,7 +19,7 @@ from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, override
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 from console import people
 from console.access import needs
@@ -34,7 +34,7 @@ SECTIONS: dict[str, Callable[..., BaseForm]] = {"name": NameForm, "display": Dis
 
 
 @needs("profile.change")
-@require_GET
+@require_safe
 def index(request: HttpRequest) -> HttpResponse:
     return page(request, "profile/profile.html", _profile(request))
 

@@ -12,7 +12,7 @@ from django.db import connection
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_http_methods, require_safe
 
 from billing.models import Organisation
 from console.access import can, needs, require
@@ -29,7 +29,7 @@ FIELDS = ("name", "label", "time_zone", "currency", "language", "default_model")
 
 
 @needs("settings.see")
-@require_GET
+@require_safe
 def index(request: HttpRequest) -> HttpResponse:
     return redirect("settings-general")
 
@@ -53,7 +53,7 @@ def general(request: HttpRequest) -> HttpResponse:
 
 
 @needs("settings.see")
-@require_GET
+@require_safe
 def sign_in(request: HttpRequest) -> HttpResponse:
     """Facts that the environment decides, so there is nothing to press."""
     context = _context(
@@ -71,7 +71,7 @@ def sign_in(request: HttpRequest) -> HttpResponse:
 
 
 @needs("settings.see")
-@require_GET
+@require_safe
 def about(request: HttpRequest) -> HttpResponse:
     configuration = Configuration.objects.filter(id=1).first()
     context = _context(

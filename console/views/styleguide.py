@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_safe
 
 from console.access import needs
 from console.samples import samples
@@ -13,6 +13,6 @@ PARTS = [f"css/pages/{noun}.css" for noun in ("routing", "playground", "status",
 
 
 @needs("styleguide.see")
-@require_GET
+@require_safe
 def styleguide(request: HttpRequest) -> HttpResponse:
     return render(request, "styleguide/page.html", samples() | {"parts": PARTS})

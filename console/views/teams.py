@@ -12,7 +12,7 @@ from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from billing.models import Membership, Team
 from console import people
@@ -32,7 +32,7 @@ KEYS = 50
 
 
 @needs("teams.see")
-@require_GET
+@require_safe
 def index(request: HttpRequest) -> HttpResponse:
     actor = person_of(request)
     archived = request.GET.get("state") == "archived"
@@ -73,7 +73,7 @@ def create(request: HttpRequest) -> HttpResponse:
 
 
 @needs("teams.see")
-@require_GET
+@require_safe
 def detail(request: HttpRequest, slug: str) -> HttpResponse:
     return page(request, "teams/detail.html", _detail(request, _visible(request, slug)))
 

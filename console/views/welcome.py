@@ -14,7 +14,7 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from billing.models import Organisation
 from console.access import public
@@ -31,7 +31,7 @@ PASSWORD_FIELDS = ("password", "password1", "new")  # as the forms that ask for 
 
 
 @public
-@require_GET
+@require_safe
 def how(request: HttpRequest) -> HttpResponse:
     """Nobody owns the house yet, and this browser has no link."""
     return redirect("overview") if is_claimed() else render(request, "welcome/how.html", {"reason": "none"})
