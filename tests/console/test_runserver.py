@@ -28,7 +28,7 @@ def house(tmp_path: Path) -> Iterator[House]:
     wait_until(lambda: answers(house) or server.poll() is not None, 60)
     assert server.poll() is None, house.log.read_text()
     yield house
-    server.send_signal(signal.SIGINT)
+    server.send_signal(signal.SIGTERM)  # SIGINT is ignored by whatever a shell starts in the background
     server.wait(20)
 
 
