@@ -78,11 +78,6 @@ class Membership(models.Model):
         return f"{self.user} in {self.team}"
 
 
-class PriceQuerySet(models.QuerySet["Price"]):
-    def valid_at(self, now: Any) -> PriceQuerySet:
-        return self.filter(Q(valid_from__lte=now) & (Q(valid_until=None) | Q(valid_until__gt=now)))
-
-
 class Price(Decisive):
     """What a model costs per million tokens from a moment on. Never edited: a change is a new row."""
 
@@ -97,8 +92,6 @@ class Price(Decisive):
     valid_from = models.DateTimeField(default=timezone.now)
     valid_until = models.DateTimeField(null=True, blank=True)
     source = models.CharField(_("source"), max_length=200)
-
-    objects = PriceQuerySet.as_manager()
 
     class Meta:
         ordering = ["model_id", "-valid_from"]

@@ -56,16 +56,8 @@ class Decisive(models.Model):
 
 
 class ProviderQuerySet(models.QuerySet["Provider"]):
-    def enabled(self) -> ProviderQuerySet:
-        return self.filter(enabled=True)
-
     def by_priority(self) -> ProviderQuerySet:
         return self.order_by("priority", "slug")
-
-    def named(self, slug: str) -> ProviderQuerySet:
-        """By its present slug or one it had before a rename, without case."""
-        slug = slug.lower()
-        return self.filter(Q(slug=slug) | Q(former_slugs__slug=slug)).distinct()
 
 
 class Provider(Decisive):
