@@ -162,6 +162,12 @@ def test_a_password_gets_its_verdict_while_it_is_typed(typed: dict[str, str], wo
     assert words in client.post("/welcome/password/", typed).content.decode()
 
 
+def test_a_verdict_under_way_while_its_typist_signs_in_is_not_refused() -> None:
+    strict = Client(enforce_csrf_checks=True)
+    answer = strict.post("/welcome/password/", {"password": "short"}, headers={"x-csrftoken": "of-before-the-sign-in"})
+    assert "5 more characters needed" in answer.content.decode()
+
+
 def test_a_verdict_is_never_given_by_get_and_nothing_is_said_about_nothing(client: Client) -> None:
     assert client.get("/welcome/password/?password=secret").status_code == 405
     assert client.post("/welcome/password/").content.decode().strip() == ""
