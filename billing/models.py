@@ -89,6 +89,13 @@ class Price(Decisive):
     cache_write_per_million = models.DecimalField(max_digits=18, decimal_places=9, null=True, blank=True)
     reasoning_per_million = models.DecimalField(max_digits=18, decimal_places=9, null=True, blank=True)
     per_request = models.DecimalField(max_digits=18, decimal_places=9, default=0)
+    audio_input_per_million = models.DecimalField(max_digits=18, decimal_places=9, null=True, blank=True)
+    audio_output_per_million = models.DecimalField(max_digits=18, decimal_places=9, null=True, blank=True)
+    # Other rates for long prompts and at certain hours: see billing/costs.py for what a row holds.
+    tiers = models.JSONField(default=list, blank=True)
+    windows = models.JSONField(default=list, blank=True)
+    batch_share = models.DecimalField(max_digits=4, decimal_places=3, null=True, blank=True)  # 0.5: half price
+    set_by_id = models.BigIntegerField(null=True, blank=True)  # who typed it; null when it was read somewhere
     valid_from = models.DateTimeField(default=timezone.now)
     valid_until = models.DateTimeField(null=True, blank=True)
     source = models.CharField(_("source"), max_length=200)
@@ -99,6 +106,52 @@ class Price(Decisive):
 
     def __str__(self) -> str:
         return f"{self.input_per_million}/{self.output_per_million} {self.currency} from {self.valid_from:%Y-%m-%d}"
+
+
+class PriceProposal(models.Model):
+    """A price that the sync found and nobody has decided on yet. Accepting it writes a Price, dismissing it a date."""
+
+    class State(models.TextChoices):
+        OPEN = "open", _("Open")
+        ACCEPTED = "accepted", _("Accepted")
+        DISMISSED = "dismissed", _("Dismissed")
+
+    model = models.ForeignKey(LanguageModel, on_delete=models.CASCADE, related_name="proposals")
+    values = models.JSONField()  # the fields of a Price, amounts as text
+    source = models.CharField(max_length=200)
+    state = models.CharField(max_length=12, choices=State.choices, default=State.OPEN)
+    found_at = models.DateTimeField(default=timezone.now)
+    decided_at = models.DateTimeField(null=True, blank=True)
+    decided_by_id = models.BigIntegerField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-found_at"]
+        constraints = [
+            models.UniqueConstraint(fields=["model"], condition=Q(state="open"), name="one_open_proposal_per_model")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.model} from {self.source}: {self.state}"
+
+
+class ProviderHour(models.Model):
+    """What the traffic of one hour said about a provider. Reckoned from the attempts, and reckoned again at will."""
+
+    provider_id = models.BigIntegerField()
+    hour = models.DateTimeField()
+    attempts = models.PositiveIntegerField(default=0)
+    failures = models.PositiveIntegerField(default=0)
+    rerouted = models.PositiveIntegerField(default=0)  # requests that failed here and were answered elsewhere
+    # How many first tokens came within each bound of billing/hours.py, so that medians of days can be had too.
+    first_tokens = models.JSONField(default=list)
+    amounts = models.JSONField(default=dict)  # nano-units by currency
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["provider_id", "hour"], name="one_row_per_provider_and_hour")]
+        indexes = [models.Index(fields=["hour"], name="provider_hour_by_hour")]
+
+    def __str__(self) -> str:
+        return f"{self.provider_id} at {self.hour:%Y-%m-%d %H}"
 
 
 class RecordQuerySet(models.QuerySet[Any]):

@@ -103,6 +103,24 @@ class ToolCallDelta(msgspec.Struct, frozen=True):
     frame: bytes = b""
 
 
+class State(msgspec.Struct, frozen=True):
+    """What the vendor wants back with this turn, unread: signatures of its reasoning. Never sent to another vendor."""
+
+    vendor: str  # slug of the kind
+    data: str
+    frame: bytes = b""
+
+
+class Citation(msgspec.Struct, frozen=True):
+    """A source of the text so far, as the provider names it."""
+
+    url: str
+    title: str = ""
+    start: int | None = None  # characters of the text it stands for
+    end: int | None = None
+    frame: bytes = b""
+
+
 class UsageReport(msgspec.Struct, frozen=True):
     usage: Usage
     frame: bytes = b""
@@ -133,7 +151,19 @@ class Ended(msgspec.Struct, frozen=True):
     frame: bytes = b""
 
 
-Event = Start | TextDelta | ReasoningDelta | ToolCallDelta | UsageReport | Finish | KeepAlive | Failed | Ended
+Event = (
+    Start
+    | TextDelta
+    | ReasoningDelta
+    | ToolCallDelta
+    | State
+    | Citation
+    | UsageReport
+    | Finish
+    | KeepAlive
+    | Failed
+    | Ended
+)
 
 
 class ChatAnswer(msgspec.Struct):
@@ -146,4 +176,20 @@ class ChatAnswer(msgspec.Struct):
     tool_calls: list[ToolCallDelta] = msgspec.field(default_factory=list)
     finish: FinishReason | None = None
     usage: Usage | None = None
+    state: State | None = None
+    citations: list[Citation] = msgspec.field(default_factory=list)
     body: bytes = b""
+
+
+class EmbeddingRequest(msgspec.Struct):
+    """Texts to turn into vectors: as many as the kind takes at once, the gateway sees to that."""
+
+    texts: list[str]
+    dimensions: int | None = None
+    user: str = ""
+
+
+class EmbeddingAnswer(msgspec.Struct):
+    model: str
+    vectors: list[list[float]]  # in the order of the texts
+    usage: Usage | None = None

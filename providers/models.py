@@ -75,6 +75,11 @@ class Provider(Decisive):
     # Why it cannot answer although it is enabled; empty when nothing is known to be wrong.
     inactive_reason = models.CharField(max_length=300, blank=True)
     models_read_at = models.DateTimeField(null=True, blank=True)
+    # Numbers of the teams it answers; empty: all of them. How a new vendor is tried before the house relies on it.
+    only_teams = models.JSONField(_("only for these teams"), default=list, blank=True)
+    # What the last trial found, step by step: {"at": ..., "steps": [{"name", "ok", "said", "ms"}]}.
+    trial = models.JSONField(default=dict, blank=True)
+    connected_by_id = models.BigIntegerField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
 
     objects = ProviderQuerySet.as_manager()
@@ -132,6 +137,10 @@ class Credential(Decisive):
     enabled = models.BooleanField(_("enabled"), default=True)
     created_at = models.DateTimeField(default=timezone.now)
     rotated_at = models.DateTimeField(null=True, blank=True)
+    # The end of an overlap: a key that another one has taken the place of is not used after it.
+    valid_until = models.DateTimeField(null=True, blank=True)
+    # What its provider said of it when it was last tried; empty when it was accepted.
+    problem = models.CharField(max_length=300, blank=True, default="")
 
     class Meta:
         ordering = ["id"]
@@ -166,6 +175,12 @@ class LanguageModel(Decisive):
         CHAT = "chat", _("Chat")
         EMBEDDING = "embedding", _("Embeddings")
 
+    class Stage(models.TextChoices):
+        PREVIEW = "preview", _("Preview")
+        STABLE = "stable", _("Stable")
+        DEPRECATED = "deprecated", _("Deprecated")
+        RETIRED = "retired", _("Retired")
+
     provider = models.ForeignKey(Provider, on_delete=models.CASCADE, related_name="models")
     model_id = models.CharField(_("model id"), max_length=200)
     name = models.CharField(_("name"), max_length=200, blank=True)
@@ -174,7 +189,19 @@ class LanguageModel(Decisive):
     only_as_fallback = models.BooleanField(_("only as fallback"), default=False)
     context = models.PositiveIntegerField(_("context window"), null=True, blank=True)
     max_output = models.PositiveIntegerField(_("longest answer"), null=True, blank=True)
+    # What it is known to do and known not to do, from the provider's list, the catalogue and people. What is in neither
+    # is not known, and then nothing is refused for it.
     capabilities = models.JSONField(_("capabilities"), default=list, blank=True)
+    lacks = models.JSONField(_("does not do"), default=list, blank=True)
+    # What somebody here set by hand, which wins: {"context": 8192, "tools": false}.
+    overrides = models.JSONField(default=dict, blank=True)
+    # What it refuses or wants instead, as the catalogue has it: see providers/parameters.py.
+    parameters = models.JSONField(default=dict, blank=True)
+    stage = models.CharField(_("stage"), max_length=12, choices=Stage.choices, default=Stage.STABLE)
+    retires_on = models.DateField(_("retires on"), null=True, blank=True)
+    successor = models.CharField(_("successor"), max_length=200, blank=True)
+    # The same for the same model at other providers; empty when it is not known.
+    canonical = models.CharField(max_length=200, blank=True, db_index=True)
     # True when the provider's own list named it; a row the list no longer names is kept, but not offered.
     listed = models.BooleanField(default=False)
     created_at = models.DateTimeField(default=timezone.now)
@@ -201,6 +228,24 @@ class ModelAlias(Decisive):
 
     def __str__(self) -> str:
         return self.name
+
+
+class HealthCheck(models.Model):
+    """One question to a provider whether it is there. Kept for a while and drawn; decisions do not read it."""
+
+    provider = models.ForeignKey(Provider, on_delete=models.CASCADE, related_name="checks")
+    at = models.DateTimeField(default=timezone.now)
+    ok = models.BooleanField()
+    duration_ms = models.PositiveIntegerField(null=True)
+    code = models.CharField(max_length=60, default="")  # of the error, as in errors.py
+    message = models.CharField(max_length=300, default="")
+
+    class Meta:
+        ordering = ["-at"]
+        indexes = [models.Index(fields=["provider", "at"], name="check_by_provider")]
+
+    def __str__(self) -> str:
+        return f"{self.provider_id} at {self.at:%Y-%m-%d %H:%M:%S}: {self.code or 'ok'}"
 
 
 def current_revision() -> tuple[int, int, datetime | None]:

@@ -51,6 +51,9 @@ class Kind:
     # Paths and query may name `{model}` and the provider's options; `defaults` are the options left out.
     chat_path: str = "/chat/completions"
     models_path: str = "/models"  # empty: the vendor lists nothing
+    embeddings_path: str = ""  # empty: the vendor has none
+    embedding_batch: int = 100  # texts a request
+    health_path: str = ""  # a free question that needs the key; empty: the list of models is one
     query: Mapping[str, str] = field(default_factory=dict)
     defaults: Mapping[str, str] = field(default_factory=dict)
     needs: tuple[str, ...] = ()  # options a provider of this kind must have

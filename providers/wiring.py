@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import msgspec
 
-from providers.chat import ChatAnswer, ChatRequest, Event
+from providers.chat import ChatAnswer, ChatRequest, EmbeddingAnswer, EmbeddingRequest, Event
 from providers.errors import ProviderError
 from providers.registry import Kind
 
@@ -102,6 +102,8 @@ class ListedModel:
     max_output: int | None = None
     embedding: bool = False
     name: str = ""  # for people
+    # What the list itself says the model can or cannot do; what it does not mention is not in here.
+    capabilities: Mapping[str, bool] = field(default_factory=dict)
 
 
 class Adapter(Protocol):
@@ -121,3 +123,11 @@ class Adapter(Protocol):
         """None when the vendor has no list to read."""
 
     def models_answer(self, answer: HttpAnswer, target: Target) -> list[ListedModel]: ...
+
+    def health_request(self, target: Target) -> HttpRequest | None:
+        """The cheapest question that the key is needed for; None when only a chat would tell."""
+
+    def embedding_request(self, request: EmbeddingRequest, target: Target) -> tuple[HttpRequest, list[str]]:
+        """Like `chat_request`. Raises BadRequest when the kind has no embeddings."""
+
+    def embedding_answer(self, answer: HttpAnswer, target: Target) -> EmbeddingAnswer: ...

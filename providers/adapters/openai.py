@@ -16,10 +16,13 @@ import msgspec
 from providers.adapters import refusals
 from providers.adapters.bodies import read_answer
 from providers.adapters.chunks import ChatDecoder
+from providers.adapters.vectors import read_embeddings
 from providers.auth import is_sendable, signed
 from providers.chat import (
     ChatAnswer,
     ChatRequest,
+    EmbeddingAnswer,
+    EmbeddingRequest,
     Failed,
     Fields,
     Finish,
@@ -92,6 +95,24 @@ class OpenAIAdapter:
         hidden = re.compile(target.kind.hides) if target.kind.hides else None
         listed = {model.id: model for entry in entries[:MOST_MODELS] if (model := _listed(entry))}
         return [model for model in listed.values() if hidden is None or not hidden.search(model.id)]
+
+    def health_request(self, target: Target) -> HttpRequest | None:
+        path = target.kind.health_path or target.kind.models_path
+        return HttpRequest("GET", _url(target, path), _headers(target), kind=target.kind) if path else None
+
+    # -- embeddings -----------------------------------------------------------------
+
+    def embedding_request(self, request: EmbeddingRequest, target: Target) -> tuple[HttpRequest, list[str]]:
+        if not target.kind.embeddings_path:
+            raise BadRequest(f"{target.kind.name} has no embeddings.", param="model", sent=False)
+        body: dict[str, Any] = {"model": target.model, "input": request.texts, "encoding_format": "float"}
+        if request.dimensions is not None:
+            body["dimensions"] = request.dimensions
+        url = _url(target, target.kind.embeddings_path)
+        return HttpRequest("POST", url, _headers(target), _encoder.encode(body), target.kind), []
+
+    def embedding_answer(self, answer: HttpAnswer, target: Target) -> EmbeddingAnswer:
+        return read_embeddings(answer.body, target)
 
 
 # -- requests ---------------------------------------------------------------------

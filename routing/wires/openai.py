@@ -15,6 +15,7 @@ import orjson
 from providers.chat import (
     ChatAnswer,
     ChatRequest,
+    Citation,
     Ended,
     Event,
     Failed,
@@ -23,6 +24,7 @@ from providers.chat import (
     KeepAlive,
     ReasoningDelta,
     Start,
+    State,
     TextDelta,
     ToolCallDelta,
     Usage,
@@ -42,6 +44,8 @@ KNOWN_FIELDS = frozenset(
 
 DONE = b"data: [DONE]\n\n"
 KEEP_ALIVE = b": keep-alive\n\n"
+
+STATE = "relayhouse_state"  # a field of a message: see providers/adapters/asked.py, which reads it
 
 _top_level = msgspec.json.Decoder(Fields)
 
@@ -192,6 +196,10 @@ def _written(event: Event, stream: StreamState) -> bytes:
             return _chunk(stream, {"reasoning_content": text})
         case ToolCallDelta():
             return _chunk(stream, {"tool_calls": [_tool_call(event)]})
+        case State(vendor=vendor, data=data):
+            return _chunk(stream, {STATE: {"vendor": vendor, "data": data}})
+        case Citation():
+            return _chunk(stream, {"annotations": [_annotation(event)]})
         case Finish(reason=reason):
             return _chunk(stream, {}, finish=reason.value)
         case UsageReport(usage=usage):
@@ -234,6 +242,13 @@ def _tool_call(delta: ToolCallDelta) -> dict[str, Any]:
     return call
 
 
+def _annotation(source: Citation) -> dict[str, Any]:
+    cited: dict[str, Any] = {"url": source.url, "title": source.title}
+    if source.start is not None and source.end is not None:
+        cited |= {"start_index": source.start, "end_index": source.end}
+    return {"type": "url_citation", "url_citation": cited}
+
+
 def usage_object(usage: Usage) -> dict[str, Any]:
     return {
         "prompt_tokens": usage.prompt,
@@ -256,6 +271,10 @@ def encode_answer(answer: ChatAnswer, request_id: str, created: int) -> bytes:
             {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
             for call in answer.tool_calls
         ]
+    if answer.citations:
+        message["annotations"] = [_annotation(source) for source in answer.citations]
+    if answer.state is not None:
+        message[STATE] = {"vendor": answer.state.vendor, "data": answer.state.data}
     choice = {"index": 0, "message": message, "finish_reason": answer.finish.value if answer.finish else None}
     return orjson.dumps(
         {
