@@ -12,12 +12,13 @@ import environ
 from csp.constants import NONE, SELF
 from django.utils.translation import gettext_lazy as _
 
+from console.environment import Environment
 from console.state import kept_secret, prepare
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VERSION = "0.1.0"
 
-env = environ.Env()
+env = Environment()
 environ.Env.read_env(BASE_DIR / ".env", overwrite=False)
 
 # -- where things are kept ----------------------------------------------------

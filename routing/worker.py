@@ -44,6 +44,13 @@ class Worker:
         self.journal = Journal.open(settings.JOURNAL_FOLDER, self.node)
         self.loader = Loader(self.journal)
         self.loader.start()
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()  # whoever tries again must not find a second journal of ours
+            raise
+
+    async def _start(self) -> None:
         await self.connector.start()
         await self.snapshots.refresh()
         self.gateway = Gateway(
