@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,8 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import psycopg
 
 from bench.processes import command, tree
 from tests.services import free_port
@@ -33,6 +36,15 @@ def wait_until(true: Callable[[], bool], seconds: float = 20.0) -> None:
         time.sleep(0.02)
 
 
+def _new_database(url: str) -> str:
+    """One of its own on the same server: each house has keys of its own, which fit no other's data."""
+    server, _, _ = url.rpartition("/")
+    name = f"house_{secrets.token_hex(6)}"
+    with psycopg.connect(url.replace("postgres://", "postgresql://", 1), autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+    return f"{server}/{name}"
+
+
 class House:
     """`with House(folder) as house:` migrates, serves, and stops everything again. `house.url` is where it is."""
 
@@ -45,6 +57,8 @@ class House:
         own = {"RELAYHOUSE_STATE": str(self.state), "LOG_LEVEL": "WARNING"}
         made = dict.fromkeys(("RELAYHOUSE_KEY_RING", "RELAYHOUSE_KEY_PEPPER", "SECRET_KEY"), "")  # at first start
         self.environment = os.environ | own | made | environment
+        if "DATABASE_URL" in self.environment and "DATABASE_URL" not in environment:
+            self.environment["DATABASE_URL"] = _new_database(self.environment["DATABASE_URL"])
         self.process: subprocess.Popen[bytes] | None = None
         self.log = folder / "serve.log"
 

@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 READY = b"r"
+LONGEST_PAUSE, LONGEST_PAUSE_OF_SERVING = 30.0, 2.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -101,11 +102,13 @@ class Slot:
         self.child = Child.start(self.job, listener)
 
     def lost(self, now: float) -> float:
-        """Its child died: how long to wait before the next one, twice as long each time it comes soon again."""
+        """Its child died: how long to wait before the next one, twice as long each time it comes soon again. Not very
+        long for one that could serve: whoever asks meanwhile would wait for nothing."""
         assert self.child is not None
-        lived = self.child.age
-        self.failures = 0 if lived > 60 and self.child.ready else self.failures + 1
-        pause = 0.0 if self.failures == 0 else min(30.0, 0.1 * 2 ** (self.failures - 1))
+        lived, served = self.child.age, self.child.ready
+        self.failures = 0 if lived > 60 and served else self.failures + 1
+        longest = LONGEST_PAUSE_OF_SERVING if served else LONGEST_PAUSE
+        pause = 0.0 if self.failures == 0 else min(longest, 0.1 * 2 ** (self.failures - 1))
         self.child = None
         self.due = now + pause
         return pause
