@@ -1,42 +1,50 @@
-"""Prices that providers declare themselves: nothing for servers of our own, a catalogue for the pretend vendor.
+"""What a model costs from the first call on: as its provider declares it, or as the catalogue has it.
 
-Free is said by a row, never by the lack of one: a model without a price is a fault to show.
+Free is said by a row, never by the lack of one: a model without a price is a fault to show. Only models without any
+price get one here, so that nothing anybody decided is overwritten.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from dataclasses import replace
 
-from django.db import transaction
-
-from billing.models import Price
+from billing.prices import Listed, keep_first_prices, steps_of
+from providers import catalogue
 from providers.listing import OF_OUR_OWN, PRETENDED, declared_prices
-from providers.models import LanguageModel, Provider, configuration_changed
+from providers.models import LanguageModel, Provider
 
-SINCE = datetime(2025, 1, 1, tzinfo=UTC)  # before any call, so that the one that found the model is priced too
 SOURCES = frozenset({OF_OUR_OWN, PRETENDED})
+CATALOGUE = "the catalogue"  # where an entry does not say more
 
 
 def price_declared(provider: Provider) -> int:
-    """Keep what is declared for models that have no price at all. How many were priced."""
-    declared = {price.model_id: price for price in declared_prices(provider)}
-    if not declared:
-        return 0
-    with transaction.atomic():
-        unpriced = LanguageModel.objects.filter(provider=provider, prices=None, model_id__in=declared)
-        rows = [
-            Price(
-                model=model,
-                currency=declared[model.model_id].currency,
-                input_per_million=declared[model.model_id].input_per_million,
-                output_per_million=declared[model.model_id].output_per_million,
-                cached_per_million=declared[model.model_id].cached_per_million,
-                valid_from=SINCE,
-                source=declared[model.model_id].source,
-            )
-            for model in unpriced
-        ]
-        Price.objects.bulk_create(rows, ignore_conflicts=True)
-        if rows:
-            configuration_changed()
-    return len(rows)
+    """Keep what is declared, or known, of models that have no price at all. How many were priced."""
+    declared = {
+        price.model_id: Listed(
+            currency=price.currency,
+            input_per_million=price.input_per_million,
+            output_per_million=price.output_per_million,
+            cached_per_million=price.cached_per_million,
+            source=price.source,
+        )
+        for price in declared_prices(provider)
+    }
+    unpriced = LanguageModel.objects.filter(provider=provider, prices=None).select_related("provider")
+    found = (
+        (model, [declared[model.model_id]] if model.model_id in declared else catalogue_steps(model))
+        for model in unpriced
+    )
+    return keep_first_prices((model, steps) for model, steps in found if steps)
+
+
+def catalogue_steps(model: LanguageModel) -> list[Listed]:
+    """What the catalogue says it cost, costs and will cost. Empty: it does not know, and nobody may guess."""
+    entry = catalogue.find(model.provider.kind, model.model_id)
+    if entry is None:
+        return []
+    steps = steps_of(entry, source=CATALOGUE, batch=entry.get("batch"))
+    known = {entry["id"], *entry.get("aliases", ())}
+    if model.model_id in known:
+        return steps
+    # Found without its date or region: what that may hide, whoever reads the source can see.
+    return [replace(step, source=f"{step.source[:120]}, as {entry['id']}"[:200]) for step in steps]

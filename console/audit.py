@@ -45,6 +45,7 @@ VERBS = {
     "apply": _("applied"),
     "publish": _("published"),
     "ask": _("asked for"),
+    "check": _("checked"),
     "sign_in": _("signed in"),
     "sign_in_failed": _("failed to sign in"),
     "sign_out": _("signed out"),

@@ -26,5 +26,11 @@ def every(seconds: float, task: str) -> dict[str, object]:
 
 app.conf.beat_schedule = {
     "prune": every(30 * MINUTE, "prune"),
+    "check the providers": every(30, "check_providers"),
+    "reckon the hours": every(MINUTE, "reckon_hours"),
+    "reckon late hours": every(60 * MINUTE, "reckon_late_hours"),
+    "read the price lists": every(24 * 60 * MINUTE, "read_price_lists"),
+    "price new models": every(5 * MINUTE, "price_new_models"),
+    "look for servers of our own": every(4 * MINUTE, "look_for_servers"),
     "read the model lists of local servers": every(5 * MINUTE, "read_local_model_lists"),
 }

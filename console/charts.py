@@ -77,24 +77,34 @@ def bars(
 
 
 def lines(
-    label: str, series: Sequence[Series], axis: Axis, *, limit: float | None = None, height: int = 190
+    label: str,
+    series: Sequence[Series],
+    axis: Axis,
+    *,
+    limit: float | None = None,
+    height: int = 190,
+    steps: bool = False,
 ) -> SafeString:
-    """One line a series, the first one filled; `limit` is drawn across in red."""
+    """One line a series, the first one filled; `limit` is drawn across in red.
+
+    With `steps` a value holds for its whole column, and no line is filled or dashed.
+    """
     pieces = []
     for place, one in enumerate(series):
         points = [
-            f"{column * STEP + STEP / 2:.1f},{100 - value / axis.top * 100:.2f}"
+            f"{x:.1f},{100 - value / axis.top * 100:.2f}"
             for column, value in enumerate(one.values)
             if value is not None
+            for x in ((column * STEP, (column + 1) * STEP) if steps else (column * STEP + STEP / 2,))
         ]
         path = " ".join(points)
-        if place == 0 and points:
+        if place == 0 and points and not steps:
             first, last = points[0].split(",")[0], points[-1].split(",")[0]
             fill = f"color-mix(in oklab, {one.colour} 10%, transparent)"
             pieces.append(
                 format_html('<path class="band" fill="{}" d="M{} L{},100 L{},100Z"/>', fill, path, last, first)
             )
-        dash = " dash" if place else ""
+        dash = " dash" if place and not steps else ""
         pieces.append(format_html('<path class="ln{}" stroke="{}" d="M{}"/>', dash, one.colour, path))
     if limit is not None:
         across = f"M0 {100 - limit / axis.top * 100:.2f}H{len(axis.columns) * STEP}"

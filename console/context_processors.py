@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from billing.models import Organisation
+from console.fleet import attention_count
 from console.forms.choices import languages
 from console.house import organisation_of
 from console.models import User
@@ -57,6 +58,11 @@ class Shell:
     @property
     def here(self) -> str:
         return here(self.places, self.request.path)
+
+    @cached_property
+    def ailing(self) -> int:
+        """Providers that need somebody."""
+        return attention_count(timezone.now())
 
     @cached_property
     def notices(self) -> list[Notice]:

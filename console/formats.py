@@ -6,7 +6,7 @@ The type has no narrow no-break space (U+202F), so groups and units use U+00A0. 
 from __future__ import annotations
 
 from datetime import datetime
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
 
 from babel import Locale
 from babel.dates import format_datetime
@@ -80,6 +80,14 @@ def duration(milliseconds: int | float | None) -> str:
     return f"{minutes}{SPACE}min" + (f"{SPACE}{rest}{SPACE}s" if rest else "")
 
 
+def difference(milliseconds: int | float | None) -> str:
+    """Of two durations, with its sign."""
+    if milliseconds is None:
+        return "–"
+    sign = "\u2212" if milliseconds < 0 else "+" if milliseconds > 0 else ""
+    return sign + duration(abs(milliseconds))
+
+
 def pct(share: float | Decimal | None, *, comparing: bool = False) -> str:
     """A share of one. One decimal below ten per cent, and wherever two shares are compared; those carry their sign."""
     if share is None:
@@ -88,6 +96,17 @@ def pct(share: float | Decimal | None, *, comparing: bool = False) -> str:
     fine = comparing or abs(value) < Decimal("0.0995")
     text = format_percent(value, format=_percent_pattern("0.0" if fine else "0"), locale=_locale())
     return ("+" if comparing and value > 0 else "") + _tidy(text)
+
+
+def success(share: float | None) -> str:
+    """A share that is nearly one, never rounded up to it: 99.94%, 97.8%."""
+    if share is None:
+        return "–"
+    value = Decimal(str(share))
+    places = 0 if value == 1 else 2 if value >= Decimal("0.99") else 1
+    cut = value.quantize(Decimal(1).scaleb(-2 - places), ROUND_DOWN)
+    pattern = _percent_pattern("0" + ("." + "0" * places if places else ""))
+    return _tidy(format_percent(cut, format=pattern, locale=_locale()))
 
 
 def moment(at: datetime, now: datetime | None = None) -> str:

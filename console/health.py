@@ -43,7 +43,7 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
         body = orjson.dumps({"ready": not missing, "not_ready": missing})
         await _answer(send, 503 if missing else 200, JSON, body)
     elif may_read_metrics(scope):
-        await _answer(send, 200, PROMETHEUS, await asyncio.to_thread(METRICS.render))
+        await _answer(send, 200, PROMETHEUS, await asyncio.to_thread(rendered))
     else:
         await _answer(send, 403, TEXT, b"From this machine, or with METRICS_TOKEN as a bearer token.\n")
 
@@ -66,6 +66,19 @@ async def what_is_missing() -> list[str]:
     if not await database.answers():
         missing.append("database")
     return missing
+
+
+def rendered() -> bytes:
+    """What this machine's processes counted, and how the providers are doing, which the database knows."""
+    from console.gauges import provider_gauges  # pages and probes alike start without what only this needs
+
+    try:
+        return METRICS.render() + provider_gauges()
+    except DatabaseError as error:
+        log.warning("how the providers are doing is left out of /metrics", exc_info=error)
+        return METRICS.render()
+    finally:
+        connection.close()  # a connection of this thread, of no use to the next
 
 
 def may_read_metrics(scope: Any) -> bool:

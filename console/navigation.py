@@ -70,6 +70,14 @@ GROUPS: tuple[Group, ...] = (
         name=_("Work"),
     ),
     Group(
+        "gateway",
+        (
+            Place("providers", _("Providers"), "plug", "provider-list", "providers.see", "v", bottom=True),
+            Place("models", _("Models"), "box", "model-list", "models.see", "m"),
+        ),
+        label=_("Gateway"),
+    ),
+    Group(
         "access",
         (
             Place(
@@ -107,6 +115,7 @@ class Act:
 
 ACTS: tuple[Act, ...] = (
     Act(_("New room in the playground"), "plus", "play.use", "play"),
+    Act(_("Add a provider"), "plus", "providers.change", "provider-create"),
     Act(_("Invite a colleague"), "plus", "people.invite", "invitation-create"),
     Act(_("Create a team"), "plus", "teams.create", "team-create"),
     Act(_("Show the first steps"), "check", "overview.see", "overview", "?steps=show"),

@@ -83,6 +83,17 @@ def steps_for(person: User) -> list[Step]:
                 answer,
             )
         )
+    if can(person, "providers.change"):
+        steps.append(
+            Step(
+                "provider",
+                _("Connect a provider"),
+                _("Paste a key and watch it being checked."),
+                Provider.objects.exclude(kind="demo").exists(),
+                reverse("provider-create"),
+                _("Connect"),
+            )
+        )
     if can(person, "people.invite"):
         steps.append(
             Step(

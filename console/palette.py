@@ -1,4 +1,4 @@
-"""What could these letters mean? Acts, places, models, teams and people, as far as this person may see them.
+"""What could these letters mean? Acts, places, providers, models, teams and people, as far as this person may see them.
 
 Ranked by how the letters fit: the beginning of the text, then of a word, then anywhere, then in order with gaps.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import urlencode
 
 from django.db.models import Q
 from django.urls import reverse
@@ -18,9 +17,10 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from console.access import can, visible_teams
+from console.lineup import visible_models
 from console.models import User
 from console.navigation import acts_for, groups_for
-from providers.models import LanguageModel
+from providers.models import Provider
 from providers.registry import KINDS
 
 MOST = 12
@@ -96,6 +96,7 @@ def search(person: User, letters: str) -> list[Found]:
     groups: list[tuple[str | Promise, Iterable[Row]]] = [(_("Actions"), acts), (_("Go to"), places)]
     if letters:
         groups += [
+            (_("Providers"), _providers(person, letters)),
             (_("Models"), _models(person, letters)),
             (_("Teams"), _teams(person, letters)),
             (_("People"), _people(person, letters)),
@@ -140,16 +141,24 @@ def _places(person: User) -> Iterator[Row]:
             yield Row(str(place.label), place.address, place.icon, letter=place.letter)
 
 
-def _models(person: User, letters: str) -> Iterator[Row]:
-    """Where models have no page of their own yet, choosing one opens it in the playground."""
-    if not can(person, "play.use"):
+def _providers(person: User, letters: str) -> Iterator[Row]:
+    if not can(person, "providers.see"):
         return
-    rows = LanguageModel.objects.filter(_loosely(letters, "model_id", "name"), active=True, provider__enabled=True)
-    for model in rows.select_related("provider").order_by("provider__priority", "model_id")[:READ]:
-        string = f"{model.provider.slug}:{model.model_id}"
-        href = f"{reverse('play')}?{urlencode({'model': string})}"
+    for provider in Provider.objects.filter(_loosely(letters, "name", "slug")).by_priority()[:READ]:
+        href = reverse("provider-detail", args=[provider.slug])
+        yield Row(provider.name, href, detail=provider.slug, mark=KINDS.get(provider.kind, provider))
+
+
+def _models(person: User, letters: str) -> Iterator[Row]:
+    if not can(person, "models.see"):
+        return
+    rows = visible_models(person).filter(_loosely(letters, "model_id", "name"), active=True, provider__enabled=True)
+    for model in rows.order_by("provider__priority", "model_id")[:READ]:
         yield Row(
-            model.name or model.model_id, href, detail=string, mark=KINDS.get(model.provider.kind, model.provider)
+            model.name or model.model_id,
+            reverse("model-detail", args=[model.pk]),
+            detail=f"{model.provider.slug}:{model.model_id}",
+            mark=KINDS.get(model.provider.kind, model.provider),
         )
 
 

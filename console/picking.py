@@ -10,7 +10,7 @@ from console.models import Room, User
 from providers.registry import Kind, Place
 from routing import worker
 from routing.compiler import compile_snapshot
-from routing.engine import AUTO
+from routing.engine import AUTO, answers
 from routing.snapshot import ModelEntry, Snapshot
 
 DEMONSTRATION = "relay-1"  # the pretend vendor's model that a new house begins with
@@ -24,6 +24,7 @@ class Chosen:
     name: str
     kind: Kind | None = None
     demo: bool = False
+    remarks: tuple[str, ...] = ()  # what to know before choosing it
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +67,10 @@ def options_for(snapshot: Snapshot, team_id: int | None, *wanted: str) -> Option
     """Everything that is offered for chat; selected is the first of `wanted` that is among it."""
     groups: dict[str, list[Chosen]] = {}
     for model in snapshot.models.values():
-        if model.offered and model.use == "chat":
+        if _offered(model, team_id):
             groups.setdefault(_group(model), []).append(_named(model.string, model))
     aliases = [
-        _named(name, model, name)
-        for name, model in sorted(snapshot.aliases.items())
-        if model.offered and model.use == "chat"
+        _named(name, model, name) for name, model in sorted(snapshot.aliases.items()) if _offered(model, team_id)
     ]
     default = (snapshot.team_defaults.get(team_id, "") if team_id else "") or snapshot.house_default
     usual = chosen(default, snapshot) if default and default != AUTO else None
@@ -80,6 +79,10 @@ def options_for(snapshot: Snapshot, team_id: int | None, *wanted: str) -> Option
     likely = [usual.value] if usual and usual.demo else []
     likely += [AUTO, *(value for value in options.values if value.endswith(f":{DEMONSTRATION}")), *options.values]
     return replace(options, selected=next((each for each in (*wanted, *likely) if options.has(each)), ""))
+
+
+def _offered(model: ModelEntry, team_id: int | None) -> bool:
+    return model.offered and model.use == "chat" and answers(model.provider, team_id)
 
 
 def _group(model: ModelEntry) -> str:
@@ -93,4 +96,15 @@ def last_choice(person: User) -> str:
 
 def _named(value: str, model: ModelEntry, name: str = "") -> Chosen:
     kind = model.provider.kind
-    return Chosen(value, name or model.name or model.model_id, kind, kind.place is Place.INSIDE)
+    return Chosen(value, name or model.name or model.model_id, kind, kind.place is Place.INSIDE, _remarks(model))
+
+
+def _remarks(model: ModelEntry) -> tuple[str, ...]:
+    told = []
+    if model.stage == "preview":
+        told.append(_("preview"))
+    elif model.stage == "deprecated":
+        told.append(_("ends soon"))
+    if "vision" in model.capabilities:
+        told.append(_("reads images"))
+    return tuple(told)

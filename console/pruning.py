@@ -10,7 +10,11 @@ from django.conf import settings
 from django.db.models import Model, QuerySet
 
 from console.models import ClaimCode, RunFrame
+from providers import health
+from routing import circuits
 from routing.keys import prune_key_changes
+from routing.models import Repeat
+from routing.repeats import KEPT
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +28,9 @@ def prune(now: datetime) -> dict[str, int]:
         "frames of runs": _delete(RunFrame.objects.filter(run__ended_at__lt=now - DAY)),
         "claim codes": _delete(ClaimCode.objects.filter(expires_at__lt=now - DAY)),
         "key changes": prune_key_changes(now),
+        "answers kept for repetitions": _delete(Repeat.objects.filter(began_at__lt=now - KEPT)),
+        "checks of providers": _delete(health.served(now)),
+        "circuits that closed": circuits.forget(now - 7 * DAY),
     }
     import_module(settings.SESSION_ENGINE).SessionStore.clear_expired()
     told = ", ".join(f"{count} {name}" for name, count in gone.items() if count)

@@ -325,6 +325,8 @@ DRAIN_SECONDS = env.int("DRAIN_SECONDS", default=60)
 PRIVATE_NETWORKS = env.list("PRIVATE_NETWORKS", default=[])
 # A file of further certificate authorities that the gateway trusts when it calls providers.
 CA_BUNDLE = env.str("CA_BUNDLE", default="")
+# Where to fetch the list of prices that genai-prices publishes. Empty: nobody is asked, the package's own copy is read.
+PRICE_FEED_URL = env.str("PRICE_FEED_URL", default="").strip()
 ENVIRONMENT_LABEL = env.str("ENVIRONMENT_LABEL", default="")
 
 # Opens /metrics to whoever presents it as a bearer token. Without it only programs of this machine may read them.

@@ -87,7 +87,7 @@ def _attempt(attempt: Attempt, run: Run, snapshot: Snapshot) -> Station:
     took = formats.duration(attempt.duration_ms)
     if attempt.status == "ok":
         first = formats.duration(attempt.first_token_ms) if attempt.first_token_ms is not None else took
-        paid = cost(run.amount_nano, run.currency)
+        paid = cost(run.amount_nano, run.currency) or _("price unknown")
         return Station("ok", _("%(model)s answered") % {"model": name}, paid, first)
     if attempt.status == "cancelled":
         return Station("skip-step", _("%(model)s was stopped") % {"model": name}, "", took)

@@ -18,6 +18,10 @@ shell_urls = [
 urlpatterns = [
     path("", include(shell_urls)),
     path("", include("console.paths_people")),
+    path("", include("console.paths_fleet")),
+    path("", include("console.paths_connect")),
+    path("", include("console.paths_prices")),
+    path("", include("console.paths_models")),
     path("", include("console.views.play")),
     path("accounts/", include("console.paths_accounts")),
     path("api/", include("console.views.api")),

@@ -28,9 +28,11 @@ SENTENCES: tuple[tuple[str, str | Promise], ...] = (
     (r"(?P<name>.+) does not list (?P<model>.+) any more", _("%(name)s does not list %(model)s any more")),
     (r"(?P<name>.+) is switched off", _("%(name)s is switched off")),
     (r"(?P<name>.+) is gone", _("%(name)s is gone")),
+    (r"(?P<name>.+) is being tried by another team", _("%(name)s is being tried by another team")),
     (r"(?P<name>.+?) is inactive: (?P<reason>.+)", _("%(name)s is inactive: %(reason)s")),
     (r"[Tt]he environment variable (?P<name>\w+) is not set", _("the environment variable %(name)s is not set")),
     (r"it has no API key", _("it has no API key")),
+    (r"its API key has ended", _("its API key has ended")),
     (
         r"Relayhouse does not speak the format of (?P<name>.+) yet",
         _("Relayhouse does not speak the format of %(name)s yet"),

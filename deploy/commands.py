@@ -12,7 +12,7 @@ from collections.abc import Callable
 from deploy import checks, machine, testing
 from deploy.machine import PYTHON, ROOT
 from deploy.say import Stop, line
-from deploy.set_up import BROWSER_FILES, set_up
+from deploy.set_up import BROWSER_FILES, foreign_server, set_up
 
 
 def run() -> int:
@@ -44,6 +44,7 @@ def bench() -> int:
 
 def prove() -> int:
     set_up(tests=True)
+    foreign_server()
     os.environ["RELAYHOUSE_PROVE"] = "full"
     words = ["-m", "pytest", "-m", "promise", "-s", *shlex.split(os.environ.get("ARGS", ""))]
     line("\nEvery promise, on SQLite")
@@ -56,7 +57,15 @@ def prove() -> int:
 
 def clean() -> int:
     """Everything that the set-up and the tools made. What an installation keeps (var/) stays."""
-    folders = [".venv", "node_modules", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".import_linter_cache"]
+    folders = [
+        ".venv",
+        ".venv-llama",
+        "node_modules",
+        ".mypy_cache",
+        ".ruff_cache",
+        ".pytest_cache",
+        ".import_linter_cache",
+    ]
     folders += [".hypothesis", ".schemathesis", "static/vendor", "static/fonts"]
     for folder in folders:
         shutil.rmtree(ROOT / folder, ignore_errors=True)

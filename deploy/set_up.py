@@ -21,6 +21,7 @@ from deploy.say import Stop, step
 UNFINISHED = VENV / "unfinished"  # there while packages are being changed: found at a start, all is made anew
 STAMPS = VENV / "stamps"
 LOG = VENV / "set-up.log"
+LLAMA = ROOT / ".venv-llama"
 
 FONTS = "node_modules/@fontsource-variable"
 BROWSER_FILES = {
@@ -88,6 +89,26 @@ def packages(*files: str) -> None:
     for file in missing:
         _stamp(file, wanted[file])
     UNFINISHED.unlink(missing_ok=True)
+
+
+def foreign_server() -> None:
+    """llama.cpp's server, which the promises are tried against: built from source once, apart from everything."""
+    file = ROOT / "tests" / "llama" / "requirements.txt"
+    wanted = _digest(file.read_bytes())
+    stamp = LLAMA / "stamp"
+    if stamp.exists() and stamp.read_text() == wanted:
+        return
+    with step("llama.cpp's server in .venv-llama, built from source; this takes some ten minutes, once") as note:
+        shutil.rmtree(LLAMA, ignore_errors=True)
+        venv.create(LLAMA, with_pip=True, symlinks=True)
+        pip = [LLAMA / "bin" / "python", "-m", "pip", "install", "--no-deps", "--no-input", "-r", file]
+        code = _run(pip, lambda text: note(text) if text.startswith(("Collecting", "Building")) else None)
+        if code:
+            shutil.rmtree(LLAMA)
+            raise Stop(
+                f"llama.cpp's server could not be built: it needs a C++ compiler. {why_pip_failed(LOG.read_text())}"
+            )
+        stamp.write_text(wanted)
 
 
 def why_pip_failed(log: str) -> str:

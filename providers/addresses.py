@@ -43,6 +43,9 @@ _NEAR = _networks(
 )
 _MAPPED, _COMPATIBLE, _TRANSLATED, _SIX_TO_FOUR = _networks("::ffff:0:0/96 ::/96 64:ff9b::/96 2002::/16")
 
+# Written as it goes out, with something in it that is percent-encoded.
+_ENCODED = re.compile(r"(?=.*%)https?://[a-z0-9.:-]+/(?:[\w.~!$&'()*+,;=:@/?-]|%[0-9A-F]{2})*", re.ASCII)
+
 # How a number may stand for an address in some resolvers: 2130706433, 0x7f.1, 127.1, 0177.0.0.1.
 _NUMBER = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)(?:\.(?:0x[0-9a-f]*|[0-9]+)){0,3}\.?", re.IGNORECASE)
 
@@ -119,12 +122,15 @@ def blocked(reason: str) -> Unreachable:
 
 @lru_cache(maxsize=1024)
 def read_url(text: str, place: Place, allowed: tuple[Network, ...]) -> tuple[URL, Policy]:
-    """The address as a whole, and what it may reach. Raises what is wrong with it, before anything is sent."""
+    """The address as a whole, and what it may reach. Raises what is wrong with it, before anything is sent.
+
+    What is percent-encoded already goes out as it is written: a signature may stand for exactly these bytes.
+    """
     try:
-        url = URL(text)
+        url = URL(text, encoded=_ENCODED.fullmatch(text) is not None)
+        host, _ = url.raw_host or "", url.port  # one that is no number is noticed when it is asked for
     except ValueError:
         raise blocked("it cannot be read") from None
-    host = url.raw_host or ""
     if url.scheme not in ("http", "https") or not host:
         raise blocked("it must begin with https:// or http:// and name a host")
     if url.user or url.password:

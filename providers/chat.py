@@ -25,6 +25,7 @@ class Wire(StrEnum):
     GEMINI = "gemini"
     BEDROCK = "bedrock"
     OLLAMA = "ollama"
+    COPILOT = "copilot"
 
 
 class FinishReason(StrEnum):
@@ -52,6 +53,8 @@ class Usage(msgspec.Struct, frozen=True):
     reasoning: int = 0
     audio: int = 0
     source: UsageSource = UsageSource.PROVIDER
+    audio_input: int = 0  # of `input`, how many were spoken: no bucket of its own, but a rate of its own
+    reported_nano: int | None = None  # what the provider says this cost, in billionths of a US dollar
 
     @property
     def prompt(self) -> int:

@@ -13,21 +13,25 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from django.db import transaction
+from django.db.models import Case, F, Q, When
 from django.utils import timezone
 from django.utils.translation import gettext_noop
 
-from providers import connector
+from providers import catalogue, connector, facts, signin
 from providers.adapters import adapter_for, speaks
+from providers.adapters.lists import looks_embedding
 from providers.connector import Connector
 from providers.errors import BadCredentials, ProviderError
 from providers.models import Credential, LanguageModel, Provider, configuration_changed
 from providers.registry import KINDS, Kind, Place
 from providers.vault import SealBroken
-from providers.wiring import Limits, ListedModel, Target
+from providers.wiring import Limits, ListedModel, Paging, Target
 
 log = logging.getLogger(__name__)
 
 LIST_SECONDS = 10.0
+MOST_PAGES = 20
+FACTS = ("context", "max_output", "listed", "capabilities", "lacks", "stage", "retires_on", "canonical", "parameters")
 
 # Kept in the row in English and translated where it is shown.
 UNKNOWN_KIND = gettext_noop("This kind of provider is not known.")
@@ -68,7 +72,8 @@ def refresh_models(provider: Provider) -> Refreshed:
         listed = list_models(target)
     except ProviderError as error:
         log.info("models of %s: %s", provider.slug, error.message)
-        certain = isinstance(error, BadCredentials) or error.reason == "target_blocked"
+        only_key = provider.credentials.filter(enabled=True).count() < 2
+        certain = (isinstance(error, BadCredentials) and only_key) or error.reason == "target_blocked"
         # A server that is down for a moment goes on being offered, unless nothing of it is known anyway.
         return _failed(provider, error.message, certain=certain or not provider.models.exists())
     return _keep(provider, listed)
@@ -76,18 +81,27 @@ def refresh_models(provider: Provider) -> Refreshed:
 
 def list_models(target: Target) -> Sequence[ListedModel] | None:
     """The list as the provider gives it now; None when its kind has none to give."""
-    adapter = adapter_for(target.kind)
-    request = adapter.models_request(target)
-    if request is None:
+    if adapter_for(target.kind).models_request(signin.before(target)) is None:
         return None
+    return connector.call(lambda connector: _pages(target, connector))
 
-    async def ask(connector: Connector) -> Sequence[ListedModel]:
+
+async def _pages(target: Target, connector: Connector) -> Sequence[ListedModel]:
+    adapter = adapter_for(target.kind)
+    target = await signin.ready(target, connector)
+    request = adapter.models_request(target)
+    listed: list[ListedModel] = []
+    for page in range(MOST_PAGES):
+        if request is None:
+            break
         answer = await connector.send(request, _limits(target))
+        if answer.status == 403 and page:
+            break  # the key may read the list, and not what is beside it
         if answer.status >= 400:
             raise adapter.error(answer, target)
-        return adapter.models_answer(answer, target)
-
-    return connector.call(ask)
+        listed += adapter.models_answer(answer, target)
+        request = adapter.models_after(request, answer, target) if isinstance(adapter, Paging) else None
+    return listed
 
 
 def target_of(provider: Provider, model: str = "") -> Target:
@@ -108,7 +122,14 @@ def target_of(provider: Provider, model: str = "") -> Target:
 
 
 def first_credential(provider: Provider) -> Credential | None:
-    return provider.credentials.filter(enabled=True).order_by("id").first()
+    """For control traffic the newest key that was not refused when it was last tried: a key that is being replaced may
+    be withdrawn at any time."""
+    lasting = Q(valid_until=None) | Q(valid_until__gt=timezone.now())
+    enabled = provider.credentials.filter(enabled=True).filter(lasting)
+    untroubled = Case(When(problem="", then=0), default=1)
+    return (
+        enabled.annotate(trouble=untroubled).order_by("trouble", F("valid_until").desc(nulls_first=True), "-id").first()
+    )
 
 
 def _limits(target: Target) -> Limits:
@@ -149,33 +170,24 @@ def _failed(provider: Provider, problem: str, *, certain: bool) -> Refreshed:
 def _keep(provider: Provider, listed: Sequence[ListedModel] | None) -> Refreshed:
     """The rows after the list, in one transaction that raises the revision once, and only when something changed."""
     with transaction.atomic():
-        known = {row.model_id: row for row in LanguageModel.objects.filter(provider=provider)}
+        rows = LanguageModel.objects.filter(provider=provider).select_related("provider")
+        known = {row.model_id: row for row in rows}
         named = {model.id: model for model in listed or ()}
-        wanted = named if listed is not None else {name: ListedModel(name) for name in _declared_names(provider)}
-        added = [
-            LanguageModel(
-                provider=provider,
-                model_id=model.id,
-                name=model.name,
-                use=LanguageModel.Use.EMBEDDING if model.embedding else LanguageModel.Use.CHAT,
-                context=model.context,
-                max_output=model.max_output,
-                listed=listed is not None,
-            )
-            for model in wanted.values()
-            if model.id not in known
-        ]
+        wanted = named if listed is not None else _declared(provider)
+        added = [_new(provider, model, listed=listed is not None) for model in wanted.values() if model.id not in known]
         LanguageModel.objects.bulk_create(added, ignore_conflicts=True)  # another process may read the list too
         gone, returned, corrected = _compared(known, named) if listed is not None else ([], [], [])
         # Switched off with the list and on with it again; what a person switched off stays listed, and off.
         _update(gone, listed=False, active=False)
         _update(returned, listed=True, active=True)
-        LanguageModel.objects.bulk_update(corrected, ["context", "max_output", "listed"])
+        changed = {row.pk: row for row in corrected}
+        changed |= {row.pk: row for name, row in known.items() if facts.settle(row, named.get(name))}
+        LanguageModel.objects.bulk_update(changed.values(), FACTS)
         recovered = bool(provider.inactive_reason)
         provider.inactive_reason = ""
         provider.models_read_at = timezone.now()
         Provider.objects.filter(pk=provider.pk).update(inactive_reason="", models_read_at=provider.models_read_at)
-        if added or gone or returned or corrected or recovered:
+        if added or gone or returned or changed or recovered:
             configuration_changed()
     return Refreshed(
         added=tuple(row.model_id for row in added),
@@ -185,21 +197,33 @@ def _keep(provider: Provider, listed: Sequence[ListedModel] | None) -> Refreshed
     )
 
 
+def _new(provider: Provider, model: ListedModel, *, listed: bool) -> LanguageModel:
+    entry = catalogue.find(provider.kind, model.id)
+    embeds = model.embedding or (entry is not None and entry["kind"] == "embedding")
+    row = LanguageModel(
+        provider=provider,
+        model_id=model.id,
+        name=model.name,
+        use=LanguageModel.Use.EMBEDDING if embeds else LanguageModel.Use.CHAT,
+        listed=listed,
+    )
+    facts.settle(row, model)
+    return row
+
+
 def _compared(
     known: dict[str, LanguageModel], named: dict[str, ListedModel]
 ) -> tuple[list[LanguageModel], list[LanguageModel], list[LanguageModel]]:
     """Rows whose model is gone, rows whose model is back, and rows about which the list now says something else."""
     gone = [row for row in known.values() if row.listed and row.active and row.model_id not in named]
     returned, corrected = [], []
-    for name, model in named.items():
-        row = known.get(name)
+    for row in map(known.get, named):
         if row is None:
             continue
         if not row.listed and not row.active:
             returned.append(row)
-        context, max_output = model.context or row.context, model.max_output or row.max_output
-        if (row.context, row.max_output) != (context, max_output) or (row.active and not row.listed):
-            row.context, row.max_output, row.listed = context, max_output, True
+        if row.active and not row.listed:
+            row.listed = True
             corrected.append(row)
     return gone, returned, corrected
 
@@ -209,11 +233,17 @@ def _update(rows: Sequence[LanguageModel], **values: bool) -> None:
         LanguageModel.objects.filter(pk__in=[row.pk for row in rows]).update(**values)
 
 
+def _declared(provider: Provider) -> dict[str, ListedModel]:
+    return {name: ListedModel(name, embedding=looks_embedding(name)) for name in _declared_names(provider)}
+
+
 def _declared_names(provider: Provider) -> list[str]:
-    """The models of a provider without a list are those its options name."""
+    """The models of a provider without a list are those its options name, else those its kind has."""
     options = provider.options
-    names = [options.get("deployment"), options.get("default_model"), *(options.get("models") or ())]
-    return list(dict.fromkeys(name for name in names if isinstance(name, str) and name))
+    given = options.get("models")
+    names = [options.get("deployment"), options.get("default_model"), *(given if isinstance(given, list) else ())]
+    declared = list(dict.fromkeys(name for name in names if isinstance(name, str) and name))
+    return declared or list(KINDS[provider.kind].models)
 
 
 # -- prices a provider declares itself -------------------------------------------------

@@ -14,6 +14,7 @@ from django.utils.text import slugify
 from django.utils.translation import gettext_lazy as _
 
 from providers import vault
+from providers.auth import last_four
 
 
 class Configuration(models.Model):
@@ -106,9 +107,14 @@ class Provider(Decisive):
             self.save(update_fields=["name", "slug"])
 
 
+RESERVED = frozenset({"add", "check", "check-draft", "reconnect"})  # pages of their own beside those of providers
+
+
 def free_slug(name: str) -> str:
     """A slug made from the name that nobody has: `groq`, then `groq-2`."""
     stem = slugify(name)[:70] or "provider"
+    if stem in RESERVED:
+        stem += "-provider"
     taken = set(Provider.objects.filter(slug__startswith=stem).values_list("slug", flat=True))
     taken |= set(FormerSlug.objects.filter(slug__startswith=stem).values_list("slug", flat=True))
     if stem not in taken:
@@ -153,7 +159,7 @@ class Credential(Decisive):
         """Seal the secret for this row and forget the variable it may have come from."""
         secret = secret.strip()
         self.sealed = vault.seal(secret, "credential", str(self.uid), "secret") if secret else ""
-        self.last_four = secret[-4:] if len(secret) >= 12 else ""
+        self.last_four = last_four(secret)
         self.variable = ""
 
     def reveal(self) -> str:

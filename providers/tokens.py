@@ -2,13 +2,16 @@
 
 A vocabulary in memory would cost more than the rest of a worker, so this is an estimate: pieces of a text by kind,
 with weights fitted to the o200k vocabulary on prose in 25 languages, code, markup and JSON. Over a text of some length
-it is within a sixth of the truth in every one of them; `tests/providers/test_tokens.py` holds it to that.
+it is within a sixth of the truth in every one of them; `tests/providers/test_tokens.py` holds it to that. Where another
+vocabulary is known, `FAMILIES` says how much finer it cuts each kind of piece, fitted in the same way: a corpus comes
+out within five per cent, a single page within about ten. No count of ours is exact.
 """
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -30,7 +33,6 @@ _LONG_WORD = 8
 _WEIGHTS: dict[str, tuple[float, float]] = {
     "accented": (0.0, 0.416),
     "space": (1.14, 0.0),
-    "blank": (0.0, 0.0),  # goes with the word that follows
     "alphabet": (0.771, 0.195),
     "han": (0.0, 0.759),
     "kana": (0.0, 0.66),
@@ -38,40 +40,87 @@ _WEIGHTS: dict[str, tuple[float, float]] = {
     "letter": (0.0, 0.365),
     "other": (0.5, 0.0),  # signs of all kinds, emoji among them
 }
-# How much more other vocabularies need than o200k, over the same texts.
-_FACTORS = {"mistral": 1.09}
+_KINDS = ("word", "accented", "digits", "space", "alphabet", "han", "kana", "hangul", "sign", "letter", "other")
+# How many times as many tokens as by these weights, for each kind of piece in this order. By the vocabularies o200k,
+# Mistral v3, DeepSeek V3, Qwen3, Kimi K2, GLM-4, Gemma 3 and Llama 3.
+FAMILIES: Mapping[str, tuple[float, ...]] = {
+    "openai": (1.02, 1.07, 1.03, 0.83, 0.97, 0.94, 1.07, 1.01, 0.97, 1.02, 0.89),
+    "mistral": (1.10, 1.14, 1.62, 0.76, 1.08, 1.13, 0.98, 0.91, 0.94, 1.02, 1.74),
+    "deepseek": (1.09, 1.72, 1.02, 0.74, 1.19, 0.79, 1.00, 1.23, 1.04, 1.27, 0.66),
+    "qwen": (1.10, 1.51, 1.67, 0.60, 1.34, 0.73, 0.81, 1.17, 0.87, 1.31, 2.21),
+    "moonshot": (1.14, 2.06, 1.11, 0.65, 1.49, 0.68, 1.26, 1.56, 0.82, 1.68, 2.44),
+    "zhipu": (1.07, 1.31, 1.18, 0.71, 1.02, 0.61, 0.90, 1.50, 0.90, 1.32, 2.50),
+    "gemini": (1.02, 1.03, 1.52, 1.30, 0.93, 0.88, 0.76, 0.92, 1.15, 1.09, 0.30),
+    "llama": (1.12, 1.25, 1.11, 0.56, 1.14, 0.96, 0.99, 1.06, 0.89, 1.25, 1.33),
+}
+_USUAL = dict.fromkeys(_KINDS, 1.0)
+_FACTORS = {family: dict(zip(_KINDS, factors, strict=True)) for family, factors in FAMILIES.items()}
+_FACTORS["azure-openai"] = _FACTORS["openai"]
+
+# Whose vocabulary a model has, by its name: servers and resellers have the models of many.
+_NAMES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
+    (family, re.compile(pattern, re.IGNORECASE))
+    for family, pattern in (
+        ("deepseek", r"deepseek"),
+        ("qwen", r"qwen|qwq"),
+        ("moonshot", r"kimi|moonshot"),
+        ("zhipu", r"\bglm|chatglm"),
+        ("gemini", r"gemini|gemma"),
+        ("llama", r"llama"),
+        ("mistral", r"mistral|ministral|mixtral|codestral|magistral|devstral|pixtral"),
+        ("openai", r"\bgpt-|text-embedding-(?:3|ada)|\bo[134]\b"),
+    )
+)
+
+
+def family_of(kind: str, model: str) -> str:
+    """By the name of the model; the kind's own where that says nothing."""
+    for family, pattern in _NAMES:
+        if pattern.search(model):
+            return family
+    return kind
+
 
 _SAMPLES, _SAMPLE = 24, 1024  # of a text too long to be read as a whole
 _WHOLE = 2 * _SAMPLES * _SAMPLE
 
 
 def count_tokens(family: str, text: str) -> int:
-    """`family` is the slug of a kind; one that is not known counts like the others."""
+    """`family` is the slug of a kind, or `family_of` a model; one that is not known counts by the weights alone."""
     if not text:
         return 0
+    factors = _FACTORS.get(family, _USUAL)
     if len(text) <= _WHOLE:
-        weight = _weigh(text)
+        weight = _weigh(text, factors)
     else:
         step = len(text) / _SAMPLES
         pieces = [text[int(n * step) : int(n * step) + _SAMPLE] for n in range(_SAMPLES)]
-        weight = sum(map(_weigh, pieces)) * len(text) / sum(map(len, pieces))
-    return max(1, math.ceil(weight * _FACTORS.get(family, 1.0)))
+        weight = sum(_weigh(piece, factors) for piece in pieces) * len(text) / sum(map(len, pieces))
+    return max(1, math.ceil(weight))
 
 
-def _weigh(text: str) -> float:
+def _weigh(text: str, factors: Mapping[str, float]) -> float:
     total = 0.0
     for piece in _PIECE.finditer(text):
         kind, length = piece.lastgroup or "other", piece.end() - piece.start()
         if kind == "word":
-            total += 0.886 if length <= _LONG_WORD else 0.886 + 0.666 * (length - _LONG_WORD)
+            weight = 0.886 if length <= _LONG_WORD else 0.886 + 0.666 * (length - _LONG_WORD)
+        elif kind == "blank":
+            continue  # goes with the word that follows
         elif kind == "digits":
-            total += 1.595 * -(-length // 3)
+            weight = 1.595 * -(-length // 3)
         elif kind == "sign":
-            total += 0.844 * -(-length // 2)
+            weight = 0.844 * -(-length // 2)
         else:
             each, per_character = _WEIGHTS[kind]
-            total += each + per_character * length
+            weight = each + per_character * length
+        total += weight * factors[kind]
     return total
+
+
+def count_roughly(text: str) -> int:
+    """From its length alone, and rather too many: for what must not be looked at letter by letter."""
+    return 1 + (len(text) if text.isascii() else len(text.encode("utf-8", "replace"))) // _BYTES_PER_TOKEN
 
 
 # -- requests -----------------------------------------------------------------------

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
@@ -29,6 +29,8 @@ class Target(msgspec.Struct, frozen=True):
     secret: str = ""
     options: Mapping[str, Any] = msgspec.field(default_factory=dict)
     timeout_seconds: float = 600.0
+    parameters: Mapping[str, Any] = msgspec.field(default_factory=dict)  # what the model does with those of a request
+    longest: int | None = None  # tokens an answer of the model can have, where that is known
 
     def __repr__(self) -> str:
         """Without the secret."""
@@ -131,3 +133,21 @@ class Adapter(Protocol):
         """Like `chat_request`. Raises BadRequest when the kind has no embeddings."""
 
     def embedding_answer(self, answer: HttpAnswer, target: Target) -> EmbeddingAnswer: ...
+
+
+@runtime_checkable
+class Opening(Protocol):
+    """An adapter whose vendor wants something to be made before it is asked: a conversation."""
+
+    def opening_request(self, target: Target) -> HttpRequest: ...
+
+    def opened(self, answer: HttpAnswer, target: Target) -> Target:
+        """The target that the question itself is for."""
+
+
+@runtime_checkable
+class Paging(Protocol):
+    """An adapter whose vendor gives its list of models in pieces."""
+
+    def models_after(self, request: HttpRequest, answer: HttpAnswer, target: Target) -> HttpRequest | None:
+        """What is asked next; None when that was the last piece."""

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse
 from ninja import NinjaAPI
@@ -17,13 +18,18 @@ from ninja.openapi.schema import OpenAPISchema
 
 from billing.ids import PREFIX, started_at
 from billing.models import Request
+from routing import worker
+from routing.callers import Caller
+from routing.compiler import compile_snapshot
+from routing.counting import Uncountable, asking, count
 from routing.openapi import with_gateway
-from routing.schemas import DecisionOut, ErrorOut
+from routing.schemas import DecisionOut, ErrorOut, ProviderOut, TokensIn, TokensOut
 from routing.wires.openai import error_object
 
 log = logging.getLogger(__name__)
 
 Judge = Callable[[HttpRequest, Request], bool]
+Fleet = Callable[[], list[ProviderOut]]
 
 
 class GatewayAPI(NinjaAPI):
@@ -35,8 +41,8 @@ class GatewayAPI(NinjaAPI):
         return schema
 
 
-def build(*, authenticate: Any, may_see: Judge, version: str) -> NinjaAPI:
-    """`authenticate` is a ninja auth callable, or several; `may_see` judges one request's record."""
+def build(*, authenticate: Any, may_see: Judge, version: str, providers: Fleet | None = None) -> NinjaAPI:
+    """`authenticate` is a ninja auth callable, or several; `may_see` judges a record, `providers` tells of all."""
     api = GatewayAPI(
         title="Relayhouse",
         version=version,
@@ -46,6 +52,9 @@ def build(*, authenticate: Any, may_see: Judge, version: str) -> NinjaAPI:
         docs_url=None,  # the console draws that page: ninja's own would need scripts from elsewhere
     )
     _errors(api)
+    _tokens(api)
+    if providers is not None:
+        _providers(api, providers)
 
     @api.get(
         "/decisions/{request_id}",
@@ -74,6 +83,59 @@ def build(*, authenticate: Any, may_see: Judge, version: str) -> NinjaAPI:
         )
 
     return api
+
+
+def _providers(api: NinjaAPI, fleet: Fleet) -> None:
+    @api.get(
+        "/providers",
+        response={200: list[ProviderOut], 401: ErrorOut, 403: ErrorOut},
+        summary="How is each provider doing?",
+        tags=["providers"],
+        openapi_extra={"x-needs": "providers.see"},
+    )
+    def providers(request: HttpRequest) -> list[ProviderOut]:
+        """Every provider in order of priority, with its status, why it is so, and the figures of the last 24 hours."""
+        return fleet()
+
+
+def _tokens(api: NinjaAPI) -> None:
+    @api.post(
+        "/tokens",
+        response={200: TokensOut, 400: ErrorOut, 401: ErrorOut, 403: ErrorOut, 404: ErrorOut, 503: ErrorOut},
+        summary="How many tokens would this be?",
+        tags=["tokens"],
+        openapi_extra={"x-needs": "models.see"},
+    )
+    def tokens(request: HttpRequest, asked: TokensIn) -> TokensOut:
+        """Messages or a text, counted for a model before anything is sent. An estimate: see `exact`."""
+        if (asked.messages is None) == (asked.text is None):
+            raise Refused(400, "invalid", "Send either 'messages' or 'text'.")
+        running = worker.running()
+        snapshot = running.snapshots.current if running is not None else compile_snapshot()
+        fields = {"messages": asked.messages, "tools": asked.tools}
+        what = (
+            asked.text
+            if asked.text is not None
+            else {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in fields.items() if value is not None}
+        )
+        try:
+            counted = count(what, asking(asked.model, **_who(request)), snapshot)
+        except Uncountable as error:
+            raise Refused(error.problem.status, error.problem.code, error.problem.message) from None
+        return TokensOut(model=counted.model, count=counted.tokens, family=counted.family, exact=counted.exact)
+
+
+def _who(request: HttpRequest) -> dict[str, Any]:
+    """Whose names of models, and whose default, are meant: those of the key, or of the person."""
+    asking = request.auth  # type: ignore[attr-defined]
+    if isinstance(asking, Caller):
+        return {
+            "team_id": asking.team_id,
+            "user_id": asking.user_id,
+            "key_id": asking.key_id,
+            "allowed_models": asking.allowed_models,
+        }
+    return {"user_id": asking.pk}
 
 
 def _record(request_id: str) -> Request | None:

@@ -11,17 +11,21 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from django.db import DatabaseError, close_old_connections, connections
+from django.db import DatabaseError, DataError, close_old_connections, connections
 from django.db.models import Max, Q
 from django.utils import timezone
 
 from billing.costs import Rates
 from billing.models import Organisation, Price, Team
+from billing.prices import rates_of
 from providers.adapters import speaks
 from providers.models import Credential, FormerSlug, LanguageModel, ModelAlias, Provider, current_revision
 from providers.registry import KINDS
+from routing import circuits
+from routing.breaker import Breakers
 from routing.callers import KeyBook
 from routing.models import KeyChange
+from routing.picking import usable
 from routing.snapshot import CredentialEntry, ModelEntry, ProviderEntry, Snapshot
 
 log = logging.getLogger(__name__)
@@ -30,6 +34,7 @@ POLL_SECONDS = 1.0
 REBUILD_SECONDS = 0.5  # the least time between two snapshots
 UNCOMMITTED_SECONDS = 90.0  # a transaction may take so long to show a row with a number below those already seen
 USED_SECONDS = 5.0
+MOST_CHANGES = 1000  # of circuits, kept while the database is away
 
 T = TypeVar("T")
 
@@ -66,6 +71,9 @@ def _compiled(revision: int, release: int) -> Snapshot:
             context=row.context,
             max_output=row.max_output,
             capabilities=frozenset(row.capabilities),
+            lacks=frozenset(row.lacks),
+            parameters=row.parameters,
+            stage=row.stage,
             prices=tuple(prices[row.pk]),
             created=int(row.created_at.timestamp()),
             other_names=frozenset(aliases[row.pk]) | old,
@@ -86,6 +94,7 @@ def _compiled(revision: int, release: int) -> Snapshot:
         team_defaults=dict(
             Team.objects.filter(archived_at=None).exclude(default_model="").values_list("pk", "default_model")
         ),
+        restricted=any(entry.only_teams for entry in providers.values()),
         house_default=Organisation.objects.filter(id=1).values_list("default_model", flat=True).first() or "",
     )
 
@@ -94,12 +103,20 @@ def _providers() -> dict[int, ProviderEntry]:
     """By row number."""
     credentials: dict[int, list[CredentialEntry]] = defaultdict(list)
     unset: dict[int, str] = {}
+    now = timezone.now().timestamp()
     for key in Credential.objects.filter(enabled=True).order_by("id"):
         if key.variable and not os.environ.get(key.variable, "").strip():
             unset[key.provider_id] = key.variable
         elif key.variable or key.sealed:
             credentials[key.provider_id].append(
-                CredentialEntry(key.pk, str(key.uid), key.weight, key.sealed, key.variable)
+                CredentialEntry(
+                    key.pk,
+                    str(key.uid),
+                    key.weight,
+                    key.sealed,
+                    key.variable,
+                    key.valid_until.timestamp() if key.valid_until else None,
+                )
             )
     found: dict[int, ProviderEntry] = {}
     for row in Provider.objects.order_by("priority", "slug"):
@@ -107,10 +124,14 @@ def _providers() -> dict[int, ProviderEntry]:
         if kind is None:
             log.error("provider '%s' is of kind '%s', which this version does not know: left out", row.slug, row.kind)
             continue
-        reason = row.inactive_reason
+        reason = kind.retired or row.inactive_reason
         if not reason and not speaks(kind):
             reason = f"Relayhouse does not speak the format of {kind.name} yet"
-        if not reason and kind.key_required and not credentials[row.pk]:
+        keys = tuple(credentials[row.pk])
+        lasting = usable(keys, now)
+        if not reason and keys and not lasting:
+            reason = "its API key has ended"
+        if not reason and kind.key_required and not keys:
             missing = unset.get(row.pk)
             reason = f"the environment variable {missing} is not set" if missing else "it has no API key"
         found[row.pk] = ProviderEntry(
@@ -122,32 +143,30 @@ def _providers() -> dict[int, ProviderEntry]:
             priority=row.priority,
             enabled=row.enabled,
             inactive_reason=reason,
-            credentials=tuple(credentials[row.pk]),
+            credentials=lasting or keys,
             options=row.options,
             timeout_seconds=float(row.timeout_seconds),
+            only_teams=frozenset(row.only_teams),
         )
     return found
 
 
 def _prices() -> dict[int, list[Rates]]:
-    """By model, newest first; those that ended are of no use to a new request."""
+    """By model, newest first; those that ended, or gave way to a newer one, are of no use to a new request."""
     found: dict[int, list[Rates]] = defaultdict(list)
-    lasting = Q(valid_until=None) | Q(valid_until__gt=timezone.now())
+    now = timezone.now()
+    current: set[int] = set()
+    lasting = Q(valid_until=None) | Q(valid_until__gt=now)
     for row in Price.objects.filter(lasting).order_by("-valid_from", "-id"):
-        found[row.model_id].append(
-            Rates(
-                price_id=row.pk,
-                currency=row.currency,
-                input=row.input_per_million,
-                output=row.output_per_million,
-                cached=row.cached_per_million,
-                cache_write=row.cache_write_per_million,
-                reasoning=row.reasoning_per_million,
-                per_request=row.per_request,
-                valid_from=row.valid_from.timestamp(),
-                valid_until=row.valid_until.timestamp() if row.valid_until else None,
-            )
-        )
+        if row.model_id in current:
+            continue
+        if row.valid_from <= now and row.valid_until is None:
+            current.add(row.model_id)
+        try:
+            found[row.model_id].append(rates_of(row))
+        except ValueError as error:
+            # Then nothing is known of what the model costs, which everybody is shown.
+            log.error("price %s of model %s is left out: %s", row.pk, row.model_id, error)
     return found
 
 
@@ -161,8 +180,9 @@ def _grouped(pairs: Iterable[tuple[int, str]]) -> dict[int, list[str]]:
 class SnapshotStore:
     """The snapshot of this process and the watch that replaces it. One thread of its own does the database work."""
 
-    def __init__(self, keys: KeyBook) -> None:
+    def __init__(self, keys: KeyBook, breakers: Breakers | None = None) -> None:
         self.current = Snapshot()
+        self.breakers = Breakers() if breakers is None else breakers
         self._keys = keys
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="snapshot")
         self._changes = KeyChanges()
@@ -214,6 +234,18 @@ class SnapshotStore:
         if snapshot is not None:
             self.current = snapshot
             self._built = time.monotonic()
+        await self._exchange_circuits()
+
+    async def _exchange_circuits(self) -> None:
+        noticed, self.breakers.changes = self.breakers.changes, []
+        try:
+            self.breakers.hear(await self._in_thread(lambda: circuits.exchange(noticed)))
+        except DataError as error:
+            log.error("%d changes of circuits cannot be written and are dropped: %s", len(noticed), error)
+        except DatabaseError:
+            self.breakers.changes[:0] = noticed[-MOST_CHANGES:]
+            raise
+        self.breakers.tidy(time.time())
 
     def _newer(self) -> tuple[Snapshot | None, list[str]]:
         changed = self._changes.read(time.monotonic())

@@ -10,17 +10,24 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TypeVar
 
 import orjson
 
 from billing.records import Payer
+from providers.chat import EmbeddingRequest
 from providers.errors import Interrupted, ProviderError
 from routing import worker
 from routing.catalogue import model_object, models_body
+from routing.counting import Uncountable, asking, count
+from routing.embedding import EmbeddingCall
 from routing.exchange import Exchange, Receive, Scope, Send, forget_cancellation
 from routing.gateway import Call
 from routing.refusal import Refusal
-from routing.wires import openai
+from routing.repeats import LONGEST_NAME, Again, Conflict
+from routing.wires import messages
+from routing.wires.embeddings import answer_of, parse_embeddings, written
 from routing.wires.openai import Malformed, StreamState
 
 log = logging.getLogger(__name__)
@@ -28,6 +35,7 @@ log = logging.getLogger(__name__)
 HOLD_SECONDS = 15.0  # the longest a client waits for a first byte before it gets a comment
 LATE_SECONDS = 5.0  # after its deadline, a stream whose client is slow to read it
 
+C = TypeVar("C", bound=Call)
 Operation = Callable[[Exchange], Awaitable[None]]
 
 
@@ -38,7 +46,11 @@ class Edge:
         self.body_limit = body_limit
         self.hold_seconds = hold_seconds
         self._routes: dict[str, dict[str, Operation]] = {
-            "/v1/chat/completions": {"POST": self.chat_completions},
+            "/v1/chat/completions": {"POST": self.chat},
+            "/v1/messages": {"POST": self.chat},
+            "/v1/messages/count_tokens": {"POST": self.count_tokens},
+            "/v1/responses": {"POST": self.chat},
+            "/v1/embeddings": {"POST": self.embeddings},
             "/v1/models": {"GET": self.models, "HEAD": self.models},
         }
         self._model: dict[str, Operation] = {"GET": self.model, "HEAD": self.model}
@@ -56,7 +68,11 @@ class Edge:
 
     async def _answer(self, exchange: Exchange) -> None:
         try:
-            await self._operation(exchange)(exchange)
+            operation = self._operation(exchange)
+            if exchange.header(b"idempotency-key") and exchange.scope["method"] == "POST":
+                await self._once(exchange, operation)
+            else:
+                await operation(exchange)
         except Refusal as refusal:
             await exchange.refuse(refusal)
         except Malformed as error:
@@ -83,11 +99,39 @@ class Edge:
             raise exchange.refusal(405, "method_not_allowed", said)
         return operation
 
+    async def _once(self, exchange: Exchange, operation: Operation) -> None:
+        """Answer, or give the answer again that the same question had under the same key."""
+        caller = await exchange.caller()
+        name = exchange.header(b"idempotency-key").decode("latin-1").strip()
+        if not 0 < len(name) <= LONGEST_NAME:
+            raise exchange.refusal(400, "invalid_idempotency_key", f"It has 1 to {LONGEST_NAME} characters.")
+        body, path = await exchange.body(self.body_limit), exchange.scope["path"]
+        repeats = (await worker.started()).repeats
+        found = await repeats.claim(caller.key_id, path, name, body, exchange.request_id)
+        if isinstance(found, Again):
+            await exchange.give_again(found.request_id, found.content_type, found.body)
+            return
+        if isinstance(found, Conflict):
+            retry = found.retry_after
+            raise exchange.refusal(
+                found.status, found.code, found.message, retry_after=retry, retryable=retry is not None
+            )
+        claim = found
+
+        async def keep(content_type: bytes, answer: bytes) -> None:
+            await repeats.keep(claim, content_type.decode(), answer)
+
+        exchange.keep = keep
+        try:
+            await operation(exchange)
+        finally:
+            repeats.release(claim)
+
     # -- operations --------------------------------------------------------------
 
-    async def chat_completions(self, exchange: Exchange) -> None:
+    async def chat(self, exchange: Exchange) -> None:
         caller = await exchange.caller()
-        parsed = openai.parse_chat(await exchange.body(self.body_limit))
+        parsed = exchange.dialect.parse(await exchange.body(self.body_limit))
         exchange.watch()
         call = worker.gateway().call(
             parsed.request,
@@ -100,9 +144,12 @@ class Edge:
             request_id=exchange.request_id,
             recheck=exchange.caller,
         )
+        await self._run(exchange, call, self._stream if parsed.request.stream else self._plain)
+
+    async def _run(self, exchange: Exchange, call: C, answer: Callable[[Exchange, C], Awaitable[None]]) -> None:
         async with call:
             try:
-                await (self._stream if parsed.request.stream else self._plain)(exchange, call)
+                await answer(exchange, call)
             except Refusal:
                 if call.attempts and not exchange.started:
                     exchange.describe(call)
@@ -117,7 +164,7 @@ class Edge:
     async def _plain(self, exchange: Exchange, call: Call) -> None:
         answer = await call.answer()
         exchange.describe(call)
-        await exchange.answer(200, openai.encode_answer(answer, call.request_id, int(time.time())))
+        await exchange.answer(200, exchange.dialect.answer(answer, call.request_id, int(time.time())))
 
     async def _stream(self, exchange: Exchange, call: Call) -> None:
         exchange.keep_alive_after(self.hold_seconds)
@@ -131,30 +178,69 @@ class Edge:
             model=model.model_id,
             created=int(time.time()),
             wants_usage=call.request.wants_usage,
-            passes_frames=model.provider.kind.wire is call.request.wire,
+            passes_frames=call.wire is call.request.wire,
         )
+        encoder = exchange.dialect.encoder(state)
         try:
             async for events in call:
-                state.counted = call.usage  # there when the last events come
-                data = openai.encode_events(events, state)
+                encoder.counted = call.usage  # there when the last events come
+                data = encoder.encode(events)
                 if data:
                     await exchange.stream(data)
         except ProviderError as error:
             # Some of the answer is out: the client must not take what it has for the whole.
-            await exchange.break_off(_error_of(error, call.request_id))
+            await exchange.break_off(_error_of(error, exchange))
         except asyncio.CancelledError:
             if exchange.left:
                 raise
             forget_cancellation()
             restart = Interrupted("The server is restarting.", code="server_restart")
             call.close(restart)
-            await exchange.break_off(_error_of(restart, call.request_id))
+            await exchange.break_off(_error_of(restart, exchange))
         else:
             await exchange.finish_stream()
 
+    async def embeddings(self, exchange: Exchange) -> None:
+        caller = await exchange.caller()
+        parsed = parse_embeddings(await exchange.body(self.body_limit))
+        exchange.watch()
+        call = EmbeddingCall(
+            worker.gateway(),
+            EmbeddingRequest(parsed.texts, parsed.dimensions, parsed.user),
+            Payer("api", caller.team_id, caller.user_id, caller.key_id),
+            model=parsed.model,
+            write=partial(written, encoding=parsed.encoding),
+            allowed_models=caller.allowed_models,
+            strict=exchange.header(b"x-relayhouse-strict") == b"true",
+            client_request_id=exchange.client_request_id(),
+            request_id=exchange.request_id,
+        )
+        call.recheck = exchange.caller
+        await self._run(exchange, call, self._embedded)
+
+    async def _embedded(self, exchange: Exchange, call: EmbeddingCall) -> None:
+        await call.embed()
+        exchange.describe(call)
+        await exchange.answer(200, answer_of(call.vectors, call.served, call.total))
+
+    async def count_tokens(self, exchange: Exchange) -> None:
+        """How long a request in the Messages format is, without sending it."""
+        caller = await exchange.caller()
+        parsed = messages.parse_chat(await exchange.body(self.body_limit), counting=True)
+        who = {"team_id": caller.team_id, "user_id": caller.user_id, "key_id": caller.key_id}
+        ask = asking(parsed.model, allowed_models=caller.allowed_models, **who)
+        try:
+            counted = count(parsed.request.fields, ask, worker.gateway().snapshots.current)
+        except Uncountable as error:
+            problem = error.problem
+            raise exchange.refusal(problem.status, problem.code, problem.message, "model") from None
+        await exchange.answer(200, orjson.dumps({"input_tokens": counted.tokens}))
+
     async def models(self, exchange: Exchange) -> None:
         caller = await exchange.caller()
-        await exchange.answer(200, models_body(worker.gateway().snapshots.current, caller.allowed_models))
+        await exchange.answer(
+            200, models_body(worker.gateway().snapshots.current, caller.allowed_models, caller.team_id)
+        )
 
     async def model(self, exchange: Exchange) -> None:
         caller = await exchange.caller()
@@ -165,7 +251,7 @@ class Edge:
         await exchange.answer(200, orjson.dumps(found))
 
 
-def _error_of(error: ProviderError, request_id: str) -> bytes:
-    return openai.error_object(
-        error.status, error.reason, error.message, request_id=request_id, retryable=error.retryable
+def _error_of(error: ProviderError, exchange: Exchange) -> bytes:
+    return exchange.dialect.error(
+        error.status, error.reason, error.message, request_id=exchange.request_id, retryable=error.retryable
     )

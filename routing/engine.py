@@ -12,11 +12,12 @@ import msgspec
 from providers.errors import Withdrawn
 from providers.registry import Place
 from routing.nearest import Names
-from routing.snapshot import ModelEntry, Snapshot
+from routing.snapshot import ModelEntry, ProviderEntry, Snapshot
 
 LONGEST_NAME = 300
 MOST_REMEMBERED = 4096
 AUTO = "auto"
+PRICE_UNKNOWN = "unknown"  # said of a model that nobody can price, never of one that is free
 
 
 class Ask(msgspec.Struct, frozen=True):
@@ -54,6 +55,7 @@ class Problem:
     status: int
     code: str
     message: str
+    retry_after: float | None = None  # seconds, when waiting helps
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +81,7 @@ class Decision:
         told: dict[str, object] = {
             "reason": self.reason,
             "use": self.use,
-            "candidates": [
-                {"model": each.model.string, "usable": each.usable, "verdict": each.verdict} for each in self.candidates
-            ],
+            "candidates": [_told(each) for each in self.candidates],
         }
         if self.allowed_models:
             told["allowed_models"] = sorted(self.allowed_models)
@@ -91,13 +91,22 @@ class Decision:
         return told
 
 
+def _told(candidate: Candidate) -> dict[str, object]:
+    model = candidate.model
+    told: dict[str, object] = {"model": model.string, "usable": candidate.usable, "verdict": candidate.verdict}
+    if not model.prices:
+        told["price"] = PRICE_UNKNOWN
+    return told
+
+
 def decide(ask: Ask, snapshot: Snapshot, live: Live, *, now: datetime) -> Decision:
     """No rule reads `live` or `now` yet, so the same question to the same snapshot is answered from memory."""
     if len(ask.model) > LONGEST_NAME:
         return _decision(ask, "TOO LONG", _invalid(f"A model's name has at most {LONGEST_NAME} characters."))
     remembered = snapshot.memo.decisions
     name = ask.model.strip()
-    question = (name, bool(ask.model), _default(ask, snapshot), ask.allowed_models, ask.use)
+    team = ask.team_id if snapshot.restricted else None
+    question = (name, bool(ask.model), _default(ask, snapshot), ask.allowed_models, ask.use, team)
     found = remembered.get(question)
     if found is None:
         if len(remembered) >= MOST_REMEMBERED:
@@ -221,6 +230,8 @@ def _obstacle(model: ModelEntry, ask: Ask) -> str:
     provider = model.provider
     if not may_use(model, ask.allowed_models):
         return "this key may not use it"
+    if not answers(provider, ask.team_id):
+        return f"{provider.name} is being tried by another team"
     if model.use != ask.use:
         return f"{model.string} is for {_USES.get(model.use, model.use)}, not for {_USES.get(ask.use, ask.use)}"
     if model.gone:
@@ -302,13 +313,19 @@ def _near(name: str, ask: Ask, snapshot: Snapshot) -> str:
     return _listing(names.like(name, lambda known: _seen(models[known], ask)), "Nearest")
 
 
+def answers(provider: ProviderEntry, team_id: int | None) -> bool:
+    """A provider that is being tried answers its teams only."""
+    return not provider.only_teams or team_id in provider.only_teams
+
+
 def _visible(ask: Ask, snapshot: Snapshot) -> list[str]:
     seen = [name for name, model in snapshot.aliases.items() if _seen(model, ask)]
     return seen + [model.string for model in snapshot.models.values() if _seen(model, ask)]
 
 
 def _seen(model: ModelEntry, ask: Ask) -> bool:
-    return model.offered and model.use == ask.use and may_use(model, ask.allowed_models)
+    answered = answers(model.provider, ask.team_id)
+    return answered and model.offered and model.use == ask.use and may_use(model, ask.allowed_models)
 
 
 def _listing(names: list[str], words: str = "There are") -> str:

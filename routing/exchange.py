@@ -12,7 +12,7 @@ from routing import worker
 from routing.callers import Caller, Refused
 from routing.gateway import Call
 from routing.refusal import Refusal
-from routing.wires import openai
+from routing.wires.dialects import dialect_of
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -21,6 +21,7 @@ Send = Callable[[Message], Awaitable[None]]
 
 BODY_SECONDS = 30.0  # the longest a body may take to arrive
 SEND_SECONDS = 60.0  # the longest a client may take to fetch the rest of an answer that is complete
+MOST_KEPT = 8 * 1024 * 1024  # of a stream, for whoever repeats it; a longer one is not kept
 LARGE = 64 * 1024  # about what a server takes from us, or from a client, without waiting
 SHOULD_NOT_RETRY = frozenset({402, 408, 409, 429, 500, 502, 503, 504})  # what clients would try again by themselves
 
@@ -37,9 +38,12 @@ CLOSE = (b"connection", b"close")
 
 class Exchange:
     __slots__ = (
+        "_body",
         "_comment",
         "_cut",
         "_headers",
+        "_kept",
+        "_kept_bytes",
         "_last_sent",
         "_late",
         "_loop",
@@ -48,6 +52,8 @@ class Exchange:
         "_reminder",
         "_watching",
         "_when_left",
+        "dialect",
+        "keep",
         "left",
         "more_headers",
         "receive",
@@ -61,8 +67,12 @@ class Exchange:
         self.scope = scope
         self.receive = receive
         self.send = send
+        self.dialect = dialect_of(scope["path"])
         self.request_id = new_request_id()
         self.more_headers: list[tuple[bytes, bytes]] = []
+        if self.dialect.id_header:
+            self.more_headers.append((self.dialect.id_header, self.request_id.encode()))
+        self.keep: Callable[[bytes, bytes], Awaitable[None]] | None = None  # of a whole answer: content type and body
         self.left = False  # the client is gone, or will never fetch the rest
         self.started = False  # the status line is out
         self._headers: dict[bytes, bytes] = dict(scope["headers"])
@@ -76,6 +86,9 @@ class Exchange:
         self._last_sent = 0.0
         self._read = False
         self._late = False
+        self._body = b""
+        self._kept: list[bytes] = []
+        self._kept_bytes = 0
 
     # -- what came ---------------------------------------------------------------
 
@@ -116,6 +129,8 @@ class Exchange:
 
     async def body(self, limit: int) -> bytes:
         """The whole body, refused as soon as it is known to be too long."""
+        if self._read:
+            return self._body
         length = self.header(b"content-length")
         if length:
             if not length.isdigit():
@@ -136,7 +151,7 @@ class Exchange:
             raise self.refusal(408, "request_timeout", "The body did not arrive in time.") from None
         finally:
             late.cancel()
-        self._read = True
+        self._read, self._body = True, body
         return body
 
     def _body_is_late(self) -> None:
@@ -235,6 +250,8 @@ class Exchange:
 
     async def answer(self, status: int, body: bytes) -> None:
         self.started = True
+        if self.keep is not None and status == 200:
+            await self.keep(JSON[1], body)
         headers = [
             JSON,
             (b"content-length", str(len(body)).encode()),
@@ -253,7 +270,7 @@ class Exchange:
 
     async def refuse(self, refusal: Refusal) -> None:
         """An error object, or an error event when the status line is out already."""
-        body = openai.error_object(
+        body = self.dialect.error(
             refusal.status,
             refusal.code,
             refusal.message,
@@ -272,6 +289,23 @@ class Exchange:
         if self._has_unread_body() and CLOSE not in headers:
             headers.append(CLOSE)
         await self.answer(refusal.status, body)
+
+    async def give_again(self, request_id: str, content_type: str, body: bytes) -> None:
+        """An answer that was given before, in one piece."""
+        self.started = True
+        headers = [
+            (b"content-type", content_type.encode()),
+            (b"content-length", str(len(body)).encode()),
+            (b"x-request-id", request_id.encode()),
+            (b"idempotency-hit", b"true"),
+            NO_STORE,
+        ]
+        await self.send({"type": "http.response.start", "status": 200, "headers": headers})
+        if len(body) > LARGE:
+            self.cut_at(self._loop.time() + SEND_SECONDS)
+        else:
+            self.end()
+        await self.send({"type": "http.response.body", "body": body})
 
     async def _start_stream(self) -> None:
         self.started = True
@@ -295,17 +329,23 @@ class Exchange:
         if not self.started:
             await self._start_stream()
         self._last_sent = self._loop.time()
+        if self.keep is not None and self._kept_bytes <= MOST_KEPT:
+            self._kept.append(data)
+            self._kept_bytes += len(data)
         await self.send({"type": "http.response.body", "body": data, "more_body": True})
 
     async def finish_stream(self) -> None:
         if self._comment is not None:
             await self._comment_sent()
+        if self.keep is not None:
+            await self.keep(EVENTS[1], b"".join(self._kept))
         await self.send({"type": "http.response.body", "body": b""})  # may wait for a client that is to be cut off
         self.end()
 
     async def break_off(self, error: bytes) -> None:
         """An error event and no end marker."""
-        await self.stream(b"data: " + error + b"\n\n")
+        self.keep = None
+        await self.stream(self.dialect.error_event(error))
         await self.finish_stream()
 
     def keep_alive_after(self, seconds: float) -> None:
@@ -324,7 +364,7 @@ class Exchange:
     async def _send_comment(self) -> None:
         if not self.started:
             await self._start_stream()
-        await self.send({"type": "http.response.body", "body": openai.KEEP_ALIVE, "more_body": True})
+        await self.send({"type": "http.response.body", "body": self.dialect.keep_alive, "more_body": True})
 
     async def _comment_sent(self) -> None:
         comment, self._comment = self._comment, None

@@ -73,3 +73,40 @@ class KeyChange(models.Model):
 
     def __str__(self) -> str:
         return f"key change {self.pk}"
+
+
+class Circuit(models.Model):
+    """A target that was left alone, or is: what the processes tell each other, and what a person held open."""
+
+    target = models.CharField(max_length=300, unique=True)  # "<provider slug>:<model id>"
+    changed_at = models.DateTimeField()
+    until = models.DateTimeField(null=True, blank=True)  # null: it is closed
+    reason = models.CharField(max_length=200, blank=True)
+    held = models.BooleanField(default=False)
+    held_by_id = models.BigIntegerField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["target"]
+        indexes = [models.Index(fields=["changed_at"], name="circuit_by_change")]
+
+    def __str__(self) -> str:
+        return f"{self.target} {'open' if self.until else 'closed'}"
+
+
+class Repeat(models.Model):
+    """A POST that came with an `Idempotency-Key`: who is answering it, and then the answer, for whoever repeats it."""
+
+    name = models.CharField(max_length=64, unique=True)  # a digest of API key, path and the client's own key
+    body = models.CharField(max_length=64)  # a digest of what was asked
+    request_id = models.CharField(max_length=40)
+    began_at = models.DateTimeField()
+    beat_at = models.DateTimeField()  # a sign of life of whoever answers
+    ended_at = models.DateTimeField(null=True, blank=True)
+    content_type = models.CharField(max_length=80, blank=True)
+    sealed = models.TextField(blank=True)  # the answer, under the key ring; empty when it was too long to keep
+
+    class Meta:
+        indexes = [models.Index(fields=["began_at"], name="repeat_by_time")]
+
+    def __str__(self) -> str:
+        return self.request_id

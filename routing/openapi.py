@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from routing import openapi_dialects
+
 _ERROR = {
     "description": "Refused: see the list of codes in docs/api.md.",
     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/GatewayError"}}},
@@ -38,7 +40,30 @@ SCHEMAS: dict[str, Any] = {
             "owned_by": {"type": "string"},
             "context_window": {"type": "integer"},
             "max_output_tokens": {"type": "integer"},
-            "capabilities": {"type": "array", "items": {"type": "string"}},
+            "capabilities": {
+                "type": "array",
+                "items": {"type": "string"},
+                "description": "what it is known to do: tools, vision, structured_output, reasoning, audio_input …",
+            },
+            "stage": {"enum": ["preview", "stable", "deprecated", "retired"]},
+            "price": {
+                "oneOf": [
+                    {"const": "unknown", "description": "of a model that nobody can price"},
+                    {"$ref": "#/components/schemas/GatewayPrice"},
+                ]
+            },
+        },
+    },
+    "GatewayPrice": {
+        "type": "object",
+        "description": "what holds now, amounts as text; long prompts and certain hours may cost otherwise",
+        "required": ["currency", "input_per_million", "output_per_million"],
+        "properties": {
+            "currency": {"type": "string"},
+            "input_per_million": {"type": "string"},
+            "output_per_million": {"type": "string"},
+            "cached_per_million": {"type": "string"},
+            "per_request": {"type": "string"},
         },
     },
     "GatewayModels": {
@@ -94,10 +119,61 @@ SCHEMAS: dict[str, Any] = {
             "usage": {"type": ["object", "null"]},
         },
     },
+    "EmbeddingsRequest": {
+        "type": "object",
+        "required": ["input"],
+        "properties": {
+            "model": {"type": "string", "description": "a model that makes embeddings, an alias, or a bare model id"},
+            "input": {
+                "description": "a text, or up to 2,048 of them; tokens are not taken",
+                "oneOf": [
+                    {"type": "string", "minLength": 1},
+                    {
+                        "type": "array",
+                        "items": {"type": "string", "minLength": 1},
+                        "minItems": 1,
+                        "maxItems": 2048,
+                    },
+                ],
+            },
+            "encoding_format": {"enum": ["float", "base64"]},
+            "dimensions": {"type": ["integer", "null"], "minimum": 1, "maximum": 65536},
+            "user": {"type": ["string", "null"]},
+        },
+    },
+    "Embeddings": {
+        "type": "object",
+        "required": ["object", "data", "model", "usage"],
+        "properties": {
+            "object": {"const": "list"},
+            "data": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "required": ["object", "index", "embedding"],
+                    "properties": {
+                        "object": {"const": "embedding"},
+                        "index": {"type": "integer"},
+                        "embedding": {
+                            "description": "numbers, or their 32-bit form in base64, as `encoding_format` asks for",
+                            "oneOf": [{"type": "array", "items": {"type": "number"}}, {"type": "string"}],
+                        },
+                    },
+                },
+            },
+            "model": {"type": "string", "description": "the model that served"},
+            "usage": {
+                "type": "object",
+                "required": ["prompt_tokens", "total_tokens"],
+                "properties": {"prompt_tokens": {"type": "integer"}, "total_tokens": {"type": "integer"}},
+            },
+        },
+    },
 }
 
 
 _EXAMPLE = {"model": "auto", "messages": [{"role": "user", "content": "Hello"}]}
+_TEXTS = {"model": "demo:relay-1-embed", "input": ["A red bicycle.", "A blue car."]}
 
 
 _EVENT = {
@@ -139,6 +215,15 @@ PATHS: dict[str, Any] = {
             requestBody={"required": True, "content": _json("ChatCompletionRequest", example=_EXAMPLE)},
         )
     },
+    "/v1/embeddings": {
+        "post": _operation(
+            "Texts as vectors",
+            _json("Embeddings"),
+            ("400", "401", "402", "403", "404", "408", "413", "429", "502", "503", "504"),
+            operationId="v1_embeddings",
+            requestBody={"required": True, "content": _json("EmbeddingsRequest", example=_TEXTS)},
+        )
+    },
 }
 
 SECURITY: dict[str, Any] = {"key": {"type": "http", "scheme": "bearer", "description": "An API key: `rh_…`"}}
@@ -146,8 +231,8 @@ SECURITY: dict[str, Any] = {"key": {"type": "http", "scheme": "bearer", "descrip
 
 def with_gateway(schema: dict[str, Any]) -> dict[str, Any]:
     """The management API's document with the gateway's operations in it."""
-    schema["paths"] = PATHS | schema["paths"]
+    schema["paths"] = PATHS | openapi_dialects.PATHS | schema["paths"]
     components = schema.setdefault("components", {})
-    components["schemas"] = components.get("schemas", {}) | SCHEMAS
+    components["schemas"] = components.get("schemas", {}) | SCHEMAS | openapi_dialects.SCHEMAS
     components["securitySchemes"] = components.get("securitySchemes", {}) | SECURITY
     return schema

@@ -24,5 +24,41 @@ class DecisionOut(Schema):
     warnings: list[str]
 
 
+class ProviderOut(Schema):
+    """How one provider is doing. Figures are of the last 24 hours; amounts are nano-units (1e-9) by currency."""
+
+    slug: str
+    name: str
+    kind: str
+    enabled: bool
+    status: str  # healthy, degraded, down, off, inactive, unknown
+    why: str
+    checked_at: datetime | None
+    models: int
+    requests: int
+    failures: int
+    rerouted: int
+    first_token_ms: int | None
+    spent: dict[str, int]
+
+
+class TokensIn(Schema):
+    """Messages as in a chat completion, with its tools, or one text."""
+
+    model: str = ""  # a model, an alias, a bare model id; empty: `auto`
+    messages: list[dict[str, Any]] | None = None
+    tools: list[dict[str, Any]] | None = None
+    text: str | None = None
+
+
+class TokensOut(Schema):
+    """`family` is whose vocabulary was reckoned with; unless `exact`, a page may be off by a tenth."""
+
+    model: str
+    count: int
+    family: str
+    exact: bool
+
+
 class ErrorOut(Schema):
     error: dict[str, Any]

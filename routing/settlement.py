@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from billing.costs import Rates, cost, worst_case
+from billing.costs import REPORTED_CURRENCY, Rates, cost, reported_cost, worst_case
 from providers.chat import (
     ChatAnswer,
     Event,
@@ -42,8 +42,9 @@ REFUSED = (RateLimited, QuotaExhausted, Overloaded, BadCredentials, ModelNotFoun
 
 # Reported numbers above this many times our own count are not believed; the slack spares very short texts.
 BELIEVABLE, SLACK = 4, 256
+MOST_PER_PICTURE = 50_000
 
-# Reasoning and audio, which we cannot count: no model makes more of them in one answer.
+# Reasoning and audio, which we cannot count, and what an agent reads: no answer has more of them.
 HIDDEN = 2**20
 
 DEFAULT_OUTPUT = 4096  # tokens reserved when neither the request nor the model says how long an answer may get
@@ -68,6 +69,8 @@ class Outcome(msgspec.Struct, frozen=True):
 class Tally:
     """What has arrived so far."""
 
+    sees_cost: bool = False  # this kind of provider says what a call cost, and is believed
+    agent: bool = False  # it reads what it finds and thinks out of our sight: what we see says little about its usage
     texts: list[str] = field(default_factory=list)
     thoughts: list[str] = field(default_factory=list)
     usage: Usage | None = None
@@ -105,17 +108,22 @@ class Tally:
         status = status_of(error, self.answering)
         if error is not None and not self.answering:
             return Outcome(status, "voided" if _refused(error) else "ambiguous")
-        usage = self._believable(input_estimate) if error is None else None
+        usage = self._believable(input_estimate, unseen_in(fields)) if error is None else None
         if usage is None:
             usage = self._counted(fields)
-        if rates is None:
+        price = cost(usage, rates) if rates is not None else None
+        if self.sees_cost and usage.reported_nano is not None and usage.reported_nano >= 0:
+            price = reported_cost(usage.reported_nano, price, currency_of(rates, sees_cost=True))
+        if price is None:
             return Outcome(status, usage.source.value, usage)
-        price = cost(usage, rates)
         return Outcome(status, usage.source.value, usage, price.amount_nano, price.formula)
 
-    def _believable(self, input_estimate: int) -> Usage | None:
+    def _believable(self, input_estimate: int, unseen: int) -> Usage | None:
+        """`unseen`: what pictures and files may hold beyond what is counted for them."""
         usage = self.usage
-        if usage is None or usage.prompt > BELIEVABLE * input_estimate + SLACK:
+        if usage is not None and self.agent:
+            return usage if max(usage.prompt, usage.completion) <= HIDDEN else None
+        if usage is None or usage.prompt > BELIEVABLE * input_estimate + SLACK + unseen:
             return None
         # Four times a count of a quarter token a character is one a character; reasoning may be hidden from us.
         if usage.output > sum(map(len, self.texts)) + SLACK:
@@ -131,6 +139,15 @@ class Tally:
         )
 
 
+def unseen_in(fields: Fields) -> int:
+    """Tokens that the pictures and files of a request may have besides those counted: a page of a file has thousands, a
+    small picture tens of thousands at some vendors."""
+    messages = bytes(fields.get("messages", b""))
+    pictures = messages.count(b'"image_url"')
+    files: int = len(messages) // 3 if b'"file_data"' in messages else 0
+    return pictures * MOST_PER_PICTURE + files
+
+
 _number = msgspec.json.Decoder(int | None)
 
 
@@ -138,11 +155,23 @@ def at_most(fields: Fields, input_estimate: int, longest: int | None, rates: Rat
     """What an attempt may cost in the worst case, in nano-units; None when nobody knows the price."""
     if rates is None:
         return None
-    asked = [_number.decode(fields[name]) for name in ("max_completion_tokens", "max_tokens") if name in fields]
-    output = next(filter(None, asked), longest or DEFAULT_OUTPUT)
+    output = asked_for(fields) or longest or DEFAULT_OUTPUT
     choices = (_number.decode(fields["n"]) if "n" in fields else None) or 1
     reserved: int = worst_case(input_estimate, output * choices, rates)
     return reserved
+
+
+def asked_for(fields: Fields) -> int:
+    """Tokens of the longest answer the request wants; nought when it leaves that open."""
+    asked = [_number.decode(fields[name]) for name in ("max_completion_tokens", "max_tokens") if name in fields]
+    return next(filter(None, asked), 0)
+
+
+def currency_of(rates: Rates | None, *, sees_cost: bool) -> str:
+    """The currency of what an attempt will cost; empty when neither a price nor the provider will say."""
+    if rates is not None:
+        return rates.currency
+    return REPORTED_CURRENCY if sees_cost else ""
 
 
 def status_of(error: BaseException | None, answering: bool) -> str:

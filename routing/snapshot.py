@@ -9,6 +9,8 @@ from typing import Any
 from billing.costs import Rates
 from providers.registry import Kind
 
+RETIRED = "retired"  # its vendor has switched it off
+
 
 @dataclass(frozen=True, slots=True)
 class CredentialEntry:
@@ -17,6 +19,7 @@ class CredentialEntry:
     weight: int = 1
     sealed: str = field(default="", repr=False)  # opened at the last moment, by the gateway
     variable: str = ""
+    valid_until: float | None = None  # seconds since the epoch, when another key has taken its place
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,7 @@ class ProviderEntry:
     credentials: tuple[CredentialEntry, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     timeout_seconds: float = 600.0
+    only_teams: frozenset[int] = frozenset()  # answers nobody else; empty: everybody
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,9 @@ class ModelEntry:
     context: int | None = None
     max_output: int | None = None
     capabilities: frozenset[str] = frozenset()
+    lacks: frozenset[str] = frozenset()  # what is known that it cannot do
+    parameters: Mapping[str, Any] = field(default_factory=dict)  # see providers/parameters.py
+    stage: str = "stable"
     prices: tuple[Rates, ...] = ()  # newest first
     created: int = 0  # seconds since the epoch
     other_names: frozenset[str] = frozenset()  # aliases, and its string under former slugs of the provider
@@ -59,7 +66,8 @@ class ModelEntry:
     def offered(self) -> bool:
         """Whether lists and pickers show it. One that is not shown still answers when it is named."""
         provider = self.provider
-        return provider.enabled and not provider.inactive_reason and self.active and not self.only_as_fallback
+        usable = provider.enabled and not provider.inactive_reason and self.active and self.stage != RETIRED
+        return usable and not self.only_as_fallback
 
     @property
     def gone(self) -> bool:
@@ -69,7 +77,7 @@ class ModelEntry:
     def rates_at(self, now: float) -> Rates | None:
         for rates in self.prices:
             if rates.valid_from <= now and (rates.valid_until is None or now < rates.valid_until):
-                return rates
+                return rates.at(now) if rates.windows else rates
         return None
 
 
@@ -80,7 +88,7 @@ class Memo:
     decisions: dict[Any, Any] = field(default_factory=dict)
     names: Any = None  # the index of names that nearest.py searches
     prefixes: frozenset[str] | None = None  # what known ids begin with
-    lists: dict[frozenset[str], bytes] = field(default_factory=dict)  # of models, by what a key may use
+    lists: dict[Any, bytes] = field(default_factory=dict)  # of models, by what a key may use and whose it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,4 +102,5 @@ class Snapshot:
     aliases: Mapping[str, ModelEntry] = field(default_factory=dict)
     team_defaults: Mapping[int, str] = field(default_factory=dict)
     house_default: str = ""
+    restricted: bool = False  # some provider answers some teams only
     memo: Memo = field(default_factory=Memo, compare=False, repr=False)

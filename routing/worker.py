@@ -17,11 +17,13 @@ from billing.journal import Journal
 from billing.ledger import Ledger
 from billing.loader import Loader
 from providers.connector import Connector, connector_from_settings
+from routing.breaker import Breakers
 from routing.callers import KeyBook
 from routing.compiler import SnapshotStore
 from routing.gateway import Gateway
 from routing.metrics import METRICS
 from routing.relisting import Relister
+from routing.repeats import Repeats
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +35,9 @@ class Worker:
         self.node = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self.draining = False
         self.keys = KeyBook()
-        self.snapshots = SnapshotStore(self.keys)
+        self.breakers = Breakers()
+        self.repeats = Repeats()
+        self.snapshots = SnapshotStore(self.keys, self.breakers)
         self.connector: Connector = connector_from_settings()
         self.journal: Journal
         self.loader: Loader
@@ -58,6 +62,7 @@ class Worker:
             ledger=Ledger(self.journal),
             snapshots=self.snapshots,
             relist=Relister(self.snapshots).relist,
+            breakers=self.breakers,
         )
         self._count()
         self._tasks = [
@@ -74,6 +79,11 @@ class Worker:
         METRICS.gauge(
             "relayhouse_journal_unloaded_bytes", "Written and not in the database.", lambda: self.journal.unloaded_bytes
         )
+        METRICS.gauge(
+            "relayhouse_circuits_open",
+            "Targets that are left alone, as this process sees it.",
+            lambda: sum(state.open for state in self.breakers.states.values()),
+        )
         METRICS.gauge("relayhouse_api_keys_held", "API keys in the caches of the workers.", lambda: len(self.keys))
 
     async def stop(self) -> None:
@@ -81,6 +91,7 @@ class Worker:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.connector.close()
+        await self.repeats.close()
         await self.snapshots.close()
         self.keys.close()
         await asyncio.to_thread(self._close_journal)

@@ -263,12 +263,12 @@ class Upstream:
         return exchange.keep_alive, rest
 
     def _behaviour(self, seen: Seen) -> Behaviour:
-        from tests import misbehaviour
+        from tests import misbehaviour, misbehaviour_embeddings
 
         if self._forced is None and seen.method == "GET":
             return misbehaviour.listing(self.models or sorted(misbehaviour.BEHAVIOURS))
         name = self._forced or seen.model
-        known = misbehaviour.BEHAVIOURS.get(name)
+        known = misbehaviour.BEHAVIOURS.get(name) or misbehaviour_embeddings.BEHAVIOURS.get(name)
         if known is not None:
             return known
         return misbehaviour.BEHAVIOURS["ok"] if name in self.models else misbehaviour.BEHAVIOURS["unknown-model"]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import zoneinfo
+from decimal import Decimal
 from typing import Any
 
 from babel.numbers import list_currencies
 
+from billing.costs import RATES, Rates, with_variants
 from console.configuration import relatives
 from console.configuration.fields import Reader, described, given, nearest
 from console.configuration.kinds import clean_address, kind_named
@@ -38,8 +40,12 @@ PRICES = {  # what the file calls it -> the column
     "cached": "cached_per_million",
     "cache_write": "cache_write_per_million",
     "reasoning": "reasoning_per_million",
+    "audio_input": "audio_input_per_million",
+    "audio_output": "audio_output_per_million",
     "per_request": "per_request",
+    "batch_share": "batch_share",
 }
+VARIANTS = ("tiers", "windows")  # other rates for long prompts and for certain hours
 
 
 def check(tree: Any, around: Surroundings) -> Declared:
@@ -177,16 +183,47 @@ def _model(read: Reader) -> ModelWanted | None:
 def _price(read: Reader) -> PriceWanted:
     amounts = {
         column: read.amount(
-            name, required=name in ("input", "output"), null=name in ("cached", "cache_write", "reasoning")
+            name, required=name in ("input", "output"), null=name not in ("input", "output", "per_request")
         )
         for name, column in PRICES.items()
     }
     start, end = read.moment("from"), read.moment("until", null=True)
     if start is not UNSET and end is not UNSET and end is not None and end <= start:
         read.fault("until", "is not after `from`.")
-    fields = given(**amounts, currency=_currency(read), valid_until=end, source=read.text("source", 200))
+    share = amounts["batch_share"]
+    if share is not UNSET and share is not None and not (0 < share <= 1 and share == round(share, 3)):
+        read.fault("batch_share", "is not a share: write 0.5 for half.")
+    variants = {name: _variants(read, name) for name in VARIANTS}
+    fields = given(**amounts, **variants, currency=_currency(read), valid_until=end, source=read.text("source", 200))
     read.done()
     return PriceWanted(read.path, None if start is UNSET else start, fields)
+
+
+def _variants(read: Reader, name: str) -> Any:
+    """As a row keeps them, once the arithmetic has agreed that it can read them."""
+    value = read.raw(name)
+    if value is UNSET:
+        return UNSET
+    kept = _kept(value)
+    try:
+        with_variants(Rates(0, "USD", Decimal(0), Decimal(0)), **{"tiers": (), "windows": (), name: kept})
+    except ValueError as error:
+        read.fault(name, f"cannot be read: {error}")
+        return UNSET
+    return kept
+
+
+def _kept(value: Any) -> Any:
+    """Plain lists and mappings; numbers with a point as text, which loses no digit."""
+    if isinstance(value, list):
+        return [_kept(each) for each in value]
+    if isinstance(value, Table):
+        return {key: _amount_text(key, each) for key, each in value.items()}
+    return value
+
+
+def _amount_text(key: str, value: Any) -> Any:
+    return str(value) if key in RATES and value is not None else _kept(value)
 
 
 def _currency(read: Reader) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from billing.declared import SOURCES
-from console.configuration.checking import PRICES
+from console.configuration.checking import PRICES, VARIANTS
 from console.configuration.names import slug_of
 from console.configuration.reading import POINT
 from console.configuration.values import Fields, House, ModelHeld, PriceHeld, ProviderHeld, TeamHeld
@@ -78,6 +78,7 @@ def _price(held: PriceHeld) -> dict[str, Any]:
         value = fields[column]
         if value is not None and not (name == "per_request" and value == 0):
             told[name] = value
+    told |= {name: fields[name] for name in VARIANTS if fields[name]}
     told |= {"currency": fields["currency"], "from": moment(held.start)}
     if fields["valid_until"] is not None:
         told["until"] = moment(fields["valid_until"])

@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import Model, Prefetch
 
 from billing.models import Membership, Organisation, Price, Team
-from console.configuration.checking import PRICES
+from console.configuration.checking import PRICES, VARIANTS
 from console.configuration.values import House, KeyHeld, ModelHeld, PriceHeld, ProviderHeld, TeamHeld
 from console.models import User
 from providers.models import Credential, FormerSlug, LanguageModel, ModelAlias, Provider
@@ -17,7 +17,7 @@ from providers.vault import SealBroken
 ORGANISATION = ("name", "label", "time_zone", "currency", "language", "default_model")
 PROVIDER = ("name", "kind", "base_url", "enabled", "priority", "options", "timeout_seconds", "inactive_reason")
 MODEL = ("name", "use", "active", "only_as_fallback", "context", "max_output", "capabilities")
-PRICE = (*PRICES.values(), "currency", "valid_until", "source")
+PRICE = (*PRICES.values(), *VARIANTS, "currency", "valid_until", "source")
 TEAM = ("name", "description", "default_model", "members_make_keys")
 
 

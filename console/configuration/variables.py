@@ -12,7 +12,8 @@ KEPT = "kept"  # what an exported file says in place of a key that is sealed in 
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]{0,119})\}")
 # A file must not be able to send the house's own secrets to an address it also names.
 OWN_SECRETS = frozenset(
-    "SECRET_KEY RELAYHOUSE_KEY_RING RELAYHOUSE_KEY_PEPPER DATABASE_URL REDIS_URL EMAIL_URL OIDC_CLIENT_SECRET".split()
+    "SECRET_KEY RELAYHOUSE_KEY_RING RELAYHOUSE_KEY_PEPPER DATABASE_URL REDIS_URL EMAIL_URL OIDC_CLIENT_SECRET "
+    "METRICS_TOKEN PGPASSWORD".split()
 )
 
 

@@ -17,7 +17,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import redirect
 from django.urls import URLPattern, include, path
-from django.utils import timezone
+from django.utils import timezone, translation
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 from ninja import NinjaAPI
@@ -25,6 +25,7 @@ from ninja.security import APIKeyCookie, HttpBearer
 from ninja.utils import check_csrf
 
 from billing.models import Request
+from console import fleet
 from console.access import SIGNED_IN, can, declare_action, memberships_of, public, signed_in
 from console.models import User
 from console.reference import groups_of
@@ -34,9 +35,10 @@ from routing.callers import EXPIRED, INVALID, Caller, find_key
 from routing.callers import Refused as KeyRefused
 from routing.keys import RANDOM_CHARACTERS, peppers
 from routing.models import ApiKey
+from routing.schemas import ProviderOut
 
-# What a key may do by itself: look at what its own team did. Everything else takes a person.
-KEY_ACTIONS = frozenset({"requests.see"})
+# What a key may do by itself: look at what its own team did, and at models. Everything else takes a person.
+KEY_ACTIONS = frozenset({"requests.see", "models.see"})
 USED_EVERY = timedelta(minutes=1)  # how exact `last_used_at` is
 
 
@@ -198,7 +200,34 @@ def docs(request: HttpRequest) -> HttpResponse:
     return page(request, "api/docs.html", context | {"base_url": request.build_absolute_uri("/").rstrip("/")})
 
 
-api = build(authenticate=[KeyAuth(), SessionAuth()], may_see=may_see, version=settings.VERSION)
+def told_providers() -> list[ProviderOut]:
+    """In English, as everything the API says."""
+    with translation.override("en"):
+        return [_told(row) for row in fleet.rows_of(timezone.now())]
+
+
+def _told(row: fleet.Row) -> ProviderOut:
+    day = row.figures.day
+    return ProviderOut(
+        slug=row.provider.slug,
+        name=row.provider.name,
+        kind=row.provider.kind,
+        enabled=row.provider.enabled,
+        status=row.status.state,
+        why=row.why,
+        checked_at=row.checked_at,
+        models=row.models,
+        requests=day.calls,
+        failures=day.failures,
+        rerouted=day.rerouted,
+        first_token_ms=day.median_ms,
+        spent=dict(day.amounts),
+    )
+
+
+api = build(
+    authenticate=[KeyAuth(), SessionAuth()], may_see=may_see, version=settings.VERSION, providers=told_providers
+)
 
 urlpatterns = [
     path("docs", docs, name="api-docs"),

@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
-from console import overview
+from console import fleet, overview
 from console.access import can, needs, public, to_sign_in
 from console.claims import is_claimed
 from console.house import organisation_of
@@ -60,6 +60,7 @@ def _overview(request: HttpRequest) -> HttpResponse:
     }
     if context["may_see_providers"]:
         context["providers"] = overview.listed_providers()
+        context["ailing"] = [row for row in fleet.judged(now) if row.status.attention]
     if can(person, "audit.see"):
         context["changes"] = overview.changes()
     if context["may_make_keys"]:

@@ -183,7 +183,10 @@ def _read_messages(fields: Fields, asked: Asked, vendor: str) -> None:
 
 
 def _assistant(message: dict[str, Any], parts: list[Part], vendor: str, where: str) -> Turn:
-    calls = [_call(call, f"{where}.tool_calls[{n}]") for n, call in enumerate(message.get("tool_calls") or ())]
+    given = message.get("tool_calls") or []
+    if not isinstance(given, list):
+        raise _wrong(f"{where}.tool_calls", "must be a list")
+    calls = [_call(call, f"{where}.tool_calls[{n}]") for n, call in enumerate(given)]
     old = message.get("function_call")
     if isinstance(old, dict):
         calls.append(_call({"id": "", "function": old}, f"{where}.function_call"))

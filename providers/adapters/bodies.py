@@ -44,9 +44,10 @@ def _decoded(body: bytes, target: Target) -> Chunk:
     try:
         if not body.isascii():
             body.decode()
-        return CHUNK.decode(body)
-    except msgspec.ValidationError:
-        return read_leniently(body)
+        try:
+            return CHUNK.decode(body)
+        except msgspec.ValidationError:
+            return read_leniently(body)  # which may find out that it is no JSON either
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         first = body.lstrip()[:1]
         if not first:

@@ -11,6 +11,7 @@ from providers.adapters.shapes import (
     NOTHING,
     Message,
     call_delta,
+    error_beside,
     finish_reason,
     read_leniently,
     read_parts,
@@ -105,9 +106,10 @@ class ChatDecoder:
         try:
             if not data.isascii():
                 data.decode()
-            chunk = CHUNK.decode(data)
-        except msgspec.ValidationError:
-            chunk = read_leniently(data)
+            try:
+                chunk = CHUNK.decode(data)
+            except msgspec.ValidationError:
+                chunk = read_leniently(data)  # which may find out that it is no JSON either
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             self._fail(
                 InvalidAnswer(
@@ -121,6 +123,9 @@ class ChatDecoder:
         error = chunk.error
         if error is not NOTHING and bytes(error) != _NULL:
             self._fail(refusals.reported(msgspec.json.decode(error), self._target), events)
+            return
+        if chunk.x_groq is not NOTHING and (beside := error_beside(chunk.x_groq)):
+            self._fail(refusals.reported(beside, self._target), events)
             return
         choices = chunk.choices
         if choices is None:

@@ -8,12 +8,14 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
+from itertools import chain
 from typing import Any
 
 import msgspec
 
+from providers.auth import hidden_parts
 from providers.errors import (
     BadCredentials,
     BadRequest,
@@ -43,6 +45,8 @@ class Words:
     codes: tuple[str, ...] = ()  # code, type, reason: the first known one counts
     param: str | None = None
     status: int | None = None  # some say it in the body only
+    wait: str = ""  # until it may be asked again: "12s"
+    window: str = ""  # whose allowance is used up, where several are told apart: "day" or "minute"
 
 
 # -- one error from an answer ---------------------------------------------------
@@ -52,10 +56,14 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes, target: Target
     """The error that an answer with this status and body is."""
     page = _is_page(headers, body)
     words = Words() if page else read_words(body)
+    told = headers.get("x-amzn-errortype")
+    if told:
+        # `ThrottlingException`, and an address may follow, or a name space stand before.
+        words = replace(words, codes=(told.partition(":")[0].rpartition("#")[2], *words.codes))
     cause = cause_of(status, words, target)
     error = _made(cause, status, words, target)
     if isinstance(error, RateLimited | Overloaded | QuotaExhausted):
-        error.retry_after = wait_of(headers, words.message if cause is Cause.RATE else "")
+        error.retry_after = wait_of(headers, words.message if cause is Cause.RATE else "", told=words.wait)
     if page:
         error.message = f"{target.provider} answered {status} with a web page instead of JSON."
     elif not words.message:
@@ -69,6 +77,8 @@ def reported(error: Any, target: Target) -> ProviderError:
     status = words.status or 500
     made = _made(cause_of(status, words, target), status, words, target)
     made.upstream_status = 200
+    if isinstance(made, RateLimited | Overloaded | QuotaExhausted):
+        made.retry_after = wait_of({}, told=words.wait)
     if not words.message:
         made.message = f"{target.provider} reported an error without saying which."
     return made
@@ -119,7 +129,8 @@ _CODES: Mapping[str, Cause] = {
         "exceeded_current_quota_error",
         Cause.CONTEXT: "context_length_exceeded exceed_context_size_error model_max_prompt_tokens_exceeded "
         "max_tokens_exceeded token_limit_exceeded",
-        Cause.FILTER: "content_filter content_policy_violation moderation_blocked ResponsibleAIPolicyViolation refusal",
+        Cause.FILTER: "content_filter content_policy_violation moderation_blocked ResponsibleAIPolicyViolation refusal "
+        "invalid_prompt bio_policy misalignment_policy_violation image_content_policy_violation",
         Cause.MODEL: "model_not_found DeploymentNotFound model_not_supported invalid_model NotFoundError not_found "
         "resource_not_found_error not_found_error",
         Cause.KEY: "invalid_api_key authentication_error invalid_authentication_error incorrect_api_key_error "
@@ -127,7 +138,7 @@ _CODES: Mapping[str, Cause] = {
         Cause.OVERLOAD: "server_is_overloaded overloaded_error slow_down provider_overloaded provider_unavailable "
         "service_unavailable engine_overloaded_error",
         Cause.RATE: "rate_limit_exceeded rate_limit_error rate_limit_reached_error",
-        Cause.TIMEOUT: "timeout Timeout",
+        Cause.TIMEOUT: "timeout Timeout timeout_error vector_store_timeout",
         Cause.SERVER: "server_error InternalServerError api_error internal_error server internal_server_error",
     }.items()
     for code in codes.split()
@@ -137,7 +148,7 @@ _CODES: Mapping[str, Cause] = {
 _QUOTA_WORDS = re.compile(
     r"credit balance is too low|insufficient (?:balance|quota|funds|credits?)|out of credits?|any credits"
     r"|(?:monthly|included) (?:included )?credits|spend(?:ing)? limit|billing (?:hard )?limit|quota.{0,40}exceeded"
-    r"|exceeded your current quota|payment required|can only afford",
+    r"|exceeded your current quota|payment required|can only afford|spend(?:ing)? cap|enable billing",
     re.IGNORECASE,
 )
 _CONTEXT_WORDS = re.compile(
@@ -146,7 +157,7 @@ _CONTEXT_WORDS = re.compile(
     r"|reduce the length of the messages|too large for model with|exceeded model token limit"
     r"|range of input length should be|exceeds the available context size|longer than the maximum model length"
     r"|longer than the context length|input length exceeds the context length|exceeded max context length"
-    r"|loaded with context length of only",
+    r"|loaded with context length of only|too many (?:input )?tokens",
     re.IGNORECASE,
 )
 _FILTER_WORDS = re.compile(
@@ -155,14 +166,17 @@ _FILTER_WORDS = re.compile(
 )
 _KEY_WORDS = re.compile(
     r"(?:incorrect|invalid|malformed|missing|expired) .{0,30}(?:api[ _-]?key|api token|token|credentials)"
-    r"|api[ _-]?key .{0,30}(?:invalid|expired|not valid)|authentication fails|unauthorized",
+    r"|api[ _-]?key .{0,30}(?:invalid|expired|not valid)|authentication fails|unauthorized"
+    r"|user location is not supported",
     re.IGNORECASE,
 )
 _MODEL_WORDS = re.compile(
     r"model .{0,120}(?:does not exist|not found|not supported)|is not a valid model|no models loaded"
-    r"|model not found|unknown model|try pulling it",
+    r"|model not found|unknown model|try pulling it|model identifier is invalid"
+    r"|model id .{0,120}with on-demand throughput isn.t supported",
     re.IGNORECASE,
 )
+_NO_ACCESS_WORDS = re.compile(r"access to the model", re.IGNORECASE)
 _OVERLOAD_WORDS = re.compile(r"overloaded|server busy|capacity exceeded|loading model|temporarily unavailable", re.I)
 
 _WORDS: tuple[tuple[re.Pattern[str], Cause, frozenset[int]], ...] = (
@@ -172,6 +186,7 @@ _WORDS: tuple[tuple[re.Pattern[str], Cause, frozenset[int]], ...] = (
     (_KEY_WORDS, Cause.KEY, frozenset({400})),
     (_FILTER_WORDS, Cause.FILTER, frozenset({400, 403})),
     (_MODEL_WORDS, Cause.MODEL, frozenset({400, 422})),
+    (_NO_ACCESS_WORDS, Cause.MODEL, frozenset({403})),
     (_OVERLOAD_WORDS, Cause.OVERLOAD, frozenset({429, 500, 502, 503})),
 )
 
@@ -199,6 +214,8 @@ def cause_of(status: int, words: Words, target: Target) -> Cause:
     if status == 413:
         # More tokens than the account may use in a minute is no different: waiting does not help.
         return Cause.CONTEXT if _CONTEXT_WORDS.search(words.message) else Cause.REQUEST
+    if words.window:
+        return Cause.QUOTA if words.window == "day" else Cause.RATE
     own = target.kind.codes
     for code in (*words.codes, str(status)):
         if code in own:
@@ -271,8 +288,25 @@ def _from_object(inner: Mapping[str, Any]) -> Words:
     if isinstance(raw, str) and raw:
         message = f"{message}: {read_words(raw.encode()).message or raw}"
     param = inner.get("param")
-    codes = _texts([meta.get("error_type"), inner.get("code"), inner.get("type"), deeper.get("code")])
-    return Words(message, codes, param if isinstance(param, str) else None, _status(inner.get("code")))
+    details = inner.get("details")
+    detail = details.get("error_code") if isinstance(details, dict) else None
+    codes = _texts([meta.get("error_type"), detail, inner.get("code"), inner.get("type"), deeper.get("code")])
+    words = Words(message, codes, param if isinstance(param, str) else None, _status(inner.get("code")))
+    return _with_details(words, inner) if isinstance(details, list) else words
+
+
+_WINDOWS = (("PerDay", "day"), ("PerMinute", "minute"), ("PerSecond", "minute"))
+
+
+def _with_details(words: Words, inner: Mapping[str, Any]) -> Words:
+    """Google's list of them: the reason, when to come back, and which allowance is used up where it names one."""
+    details = [detail for detail in inner["details"] if isinstance(detail, dict)]
+    codes = [*(detail.get("reason") for detail in details), *words.codes, inner.get("status")]
+    wait = next((detail["retryDelay"] for detail in details if isinstance(detail.get("retryDelay"), str)), "")
+    lists = [detail["violations"] for detail in details if isinstance(detail.get("violations"), list)]
+    used_up = " ".join(str(one.get("quotaId")) for one in chain(*lists) if isinstance(one, dict))
+    window = next((window for sign, window in _WINDOWS if sign in used_up), "")
+    return replace(words, codes=_texts(codes), wait=wait, window=window)
 
 
 def _texts(values: Iterable[Any]) -> tuple[str, ...]:
@@ -300,11 +334,13 @@ def _is_page(headers: Mapping[str, str], body: bytes) -> bool:
 _AGAIN = re.compile(r"(?:try again|retry|retry after|wait) (?:in|after)? ?(?:(\d+)m)?(\d+(?:\.\d+)?) ?(ms|s)", re.I)
 
 
-def wait_of(headers: Mapping[str, str], words: str = "", now: float | None = None) -> float | None:
-    """Seconds until it may be asked again, between one and an hour; None when it does not say."""
+def wait_of(headers: Mapping[str, str], words: str = "", now: float | None = None, told: str = "") -> float | None:
+    """Seconds until it may be asked again, between one and an hour; None when it does not say. `told`: "12s"."""
     seconds = _number(headers.get("retry-after-ms"), 0.001)
     if seconds is None:
         seconds = _seconds(headers.get("retry-after", ""), time.time() if now is None else now)
+    if seconds is None:
+        seconds = _number(told.removesuffix("s"))
     if seconds is None and (found := _AGAIN.search(words)):
         minutes, number, unit = found.groups()
         seconds = int(minutes or 0) * 60 + float(number) * (0.001 if unit.lower() == "ms" else 1)
@@ -334,7 +370,8 @@ def _seconds(text: str, now: float) -> float | None:
 _TELLING = re.compile(
     r"\b(?:sk|xai|gsk|hf|rh|pk|key)[-_][\w*.-]{4,}"  # keys of the usual forms, masked ones too
     r"|\bBearer\s+\S+|\bkey=[^\s&]+"
-    r"|\b(?:org|ak|proj|user|acct)[-_][A-Za-z0-9]{6,}",  # accounts
+    r"|\bAIza[\w*.-]{4,}"
+    r"|\b(?:org|ak|proj|user|acct)[-_][A-Za-z0-9]{6,}|\bprojects?[/ ]\d{6,}",  # accounts
     re.IGNORECASE,
 )
 _MARKUP = re.compile(r"<[^<>]{0,2000}>")
@@ -343,16 +380,19 @@ _WINDOW = 7  # so many characters of the secret in a row are too many
 
 def cleaned(text: str, secret: str = "") -> str:
     """One short line of a provider's words: no part of the secret, nobody's account, no markup, no control signs."""
-    text = _without_secret(text[: 4 * LONGEST_WORDS], secret)
+    text = _without(text[: 4 * LONGEST_WORDS], hidden_parts(secret))
     text = _MARKUP.sub(" ", _TELLING.sub("***", text))
     text = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
     return text if len(text) <= LONGEST_WORDS else text[: LONGEST_WORDS - 1] + "…"
 
 
-def _without_secret(text: str, secret: str) -> str:
-    if len(secret) < _WINDOW:
-        return text.replace(secret, "***") if secret else text
-    pieces = {secret[at : at + _WINDOW] for at in range(len(secret) - _WINDOW + 1)}
+def _without(text: str, secrets: Iterable[str]) -> str:
+    pieces: set[str] = set()
+    for secret in secrets:
+        if len(secret) >= _WINDOW:
+            pieces |= {secret[at : at + _WINDOW] for at in range(len(secret) - _WINDOW + 1)}
+        elif secret:
+            text = text.replace(secret, "***")
     hidden = [False] * len(text)
     for at in range(len(text) - _WINDOW + 1):
         if text[at : at + _WINDOW] in pieces:

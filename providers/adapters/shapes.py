@@ -51,6 +51,7 @@ class Chunk(msgspec.Struct):
     choices: list[ChunkChoice] | None = None
     usage: msgspec.Raw = NOTHING
     error: msgspec.Raw = NOTHING
+    x_groq: msgspec.Raw = NOTHING  # where one vendor says why a stream ended early
 
 
 CHUNK = msgspec.json.Decoder(Chunk)
@@ -110,6 +111,15 @@ def present(raw: msgspec.Raw) -> bytes:
     return b"" if data == _NULL else data
 
 
+def error_beside(raw: msgspec.Raw) -> Any:
+    """An error that stands in a vendor's own field; None when there is none in it."""
+    data = bytes(raw)
+    if b'"error"' not in data:
+        return None
+    value = msgspec.json.decode(data)
+    return value.get("error") if isinstance(value, dict) else None
+
+
 # -- leniently ----------------------------------------------------------------------
 
 
@@ -127,6 +137,7 @@ def read_leniently(data: bytes) -> Chunk:
         else None,
         usage=_raw(value.get("usage")),
         error=_raw(value.get("error")),
+        x_groq=_raw(value.get("x_groq")),
     )
 
 
@@ -179,6 +190,7 @@ def _raw(value: Any) -> msgspec.Raw:
 class _PromptDetails(msgspec.Struct):
     cached_tokens: int | None = None
     cache_write_tokens: int | None = None
+    audio_tokens: int | None = None
 
 
 class _CompletionDetails(msgspec.Struct):
@@ -194,6 +206,10 @@ class _Usage(msgspec.Struct):
     cached_tokens: int | None = None
     prompt_cache_hit_tokens: int | None = None
     reasoning_tokens: int | None = None
+    cost: Any = None  # in US dollars
+    cost_details: Any = None
+    is_byok: Any = None
+    cost_in_usd_ticks: Any = None
 
 
 _usage = msgspec.json.Decoder(_Usage, strict=False)
@@ -221,4 +237,32 @@ def read_usage(raw: msgspec.Raw, target: Target) -> Usage | None:
     if target.kind.reasoning_in_output:
         reasoning = min(reasoning, completion - audio)
         completion -= reasoning
-    return Usage(prompt - cached - written, cached, written, completion - audio, reasoning, audio)
+    uncached = prompt - cached - written
+    spoken = min(max(details.audio_tokens or 0, 0), uncached)
+    cost = _reported(said) if target.kind.sees_cost else None
+    if cost is None and not spoken:
+        return Usage(uncached, cached, written, completion - audio, reasoning, audio)
+    return Usage(
+        uncached, cached, written, completion - audio, reasoning, audio, audio_input=spoken, reported_nano=cost
+    )
+
+
+_TICKS = 10  # a billionth of a dollar has so many
+
+
+def _reported(said: _Usage) -> int | None:
+    """What the answer says it cost, in billionths of a dollar. Who brings a key of their own pays two bills."""
+    ticks = said.cost_in_usd_ticks
+    if isinstance(ticks, int) and not isinstance(ticks, bool):
+        return round(ticks / _TICKS) if ticks >= 0 else None
+    cost = _dollars(said.cost)
+    if cost is None:
+        return None
+    if said.is_byok is True and isinstance(said.cost_details, dict):
+        cost += _dollars(said.cost_details.get("upstream_inference_cost")) or 0.0
+    return round(cost * 10**9)
+
+
+def _dollars(value: Any) -> float | None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if number and 0 <= value < 10**6 else None

@@ -1,6 +1,14 @@
-"""An answer with embeddings on the OpenAI wire: as many vectors as texts, in their order, or no answer at all."""
+"""An answer with embeddings: as many vectors as texts, in their order, or no answer at all.
+
+The OpenAI wire, where some servers answer in base64 although nobody asked for it, and one knows only bytes; and the
+bare list of vectors of feature extraction, which counts no tokens.
+"""
 
 from __future__ import annotations
+
+import base64
+import struct
+from collections.abc import Mapping
 
 import msgspec
 
@@ -9,9 +17,13 @@ from providers.chat import EmbeddingAnswer, Usage
 from providers.errors import ProviderError
 from providers.wiring import Target
 
+OPENAI_FORM, FEATURES_FORM, BYTES_FORM = "openai", "features", "int8"
+INPUTS: Mapping[str, str] = {FEATURES_FORM: "inputs"}  # by form: the field that has the texts, where it is not `input`
+ASKED: Mapping[str, Mapping[str, str]] = {BYTES_FORM: {"encoding_format": "base64_int8"}}
+
 
 class _Vector(msgspec.Struct):
-    embedding: list[float]
+    embedding: list[float] | str
     index: int = -1
 
 
@@ -27,18 +39,51 @@ class _Answer(msgspec.Struct):
 
 
 _decoder = msgspec.json.Decoder(_Answer)
+_bare = msgspec.json.Decoder(list[list[float]])
 
 
 def read_embeddings(body: bytes, target: Target) -> EmbeddingAnswer:
     try:
+        if target.kind.embeddings_form == FEATURES_FORM:
+            return EmbeddingAnswer(target.model, _bare.decode(body))
         answer = _decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        read = _bytes if target.kind.embeddings_form == BYTES_FORM else _numbers
+        vectors = [read(vector.embedding) for vector in _in_order(answer.data)]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
         raise _instead(body, target) from None
-    vectors = answer.data
-    if all(vector.index >= 0 for vector in vectors):
-        vectors = sorted(vectors, key=lambda vector: vector.index)
-    usage = Usage(input=answer.usage.prompt_tokens or answer.usage.total_tokens) if answer.usage else None
-    return EmbeddingAnswer(answer.model or target.model, [vector.embedding for vector in vectors], usage)
+    return EmbeddingAnswer(answer.model or target.model, vectors, _usage(answer.usage))
+
+
+def _in_order(vectors: list[_Vector]) -> list[_Vector]:
+    """By their numbers, where they have some. Raises ValueError when two have the same one."""
+    numbers = {vector.index for vector in vectors}
+    if len(numbers) == 1:
+        return vectors  # one, or none has a number of its own
+    if numbers != set(range(len(vectors))):
+        raise ValueError("the vectors are not numbered as the texts are")
+    return sorted(vectors, key=lambda vector: vector.index)
+
+
+def _numbers(embedding: list[float] | str) -> list[float]:
+    if isinstance(embedding, list):
+        return embedding
+    data = base64.b64decode(embedding, validate=True)
+    if len(data) % 4:
+        raise ValueError("not a row of 32-bit numbers")
+    return list(struct.unpack(f"<{len(data) // 4}f", data))
+
+
+def _bytes(embedding: list[float] | str) -> list[float]:
+    """Each number a byte with a sign. They are compared by their direction, so their size is left as it is."""
+    if isinstance(embedding, list):
+        return embedding
+    data = base64.b64decode(embedding, validate=True)
+    return [float(number) for number in struct.unpack(f"<{len(data)}b", data)]
+
+
+def _usage(said: _Usage | None) -> Usage | None:
+    tokens = (said.prompt_tokens or said.total_tokens) if said is not None else 0
+    return Usage(input=tokens) if tokens > 0 else None
 
 
 def _instead(body: bytes, target: Target) -> ProviderError:

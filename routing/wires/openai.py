@@ -5,7 +5,7 @@ Nothing here knows a vendor or the network. Requests keep every value below the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -87,6 +87,9 @@ _TYPED: tuple[tuple[str, msgspec.json.Decoder[Any]], ...] = (
 )
 
 
+_AS_OURS: Mapping[str, str] = {}
+
+
 class ParsedChat(msgspec.Struct, frozen=True):
     request: ChatRequest
     model: str
@@ -94,15 +97,13 @@ class ParsedChat(msgspec.Struct, frozen=True):
 
 
 def parse_chat(body: bytes) -> ParsedChat:
-    fields = _parse_object(body)
+    fields = parse_object(body)
     model = _parse_field(fields, "model", _model, default='""')
     if "messages" not in fields:
         raise Malformed("'messages' is required.", param="messages", code="missing_required_parameter")
     if not _parse_field(fields, "messages", _messages):
         raise Malformed("'messages' needs at least one message.", param="messages", code="empty_array")
-    for name, decoder in _TYPED:
-        if name in fields:
-            _parse_field(fields, name, decoder)
+    check_typed(fields)
     options = _parse_field(fields, "stream_options", _stream_options) if "stream_options" in fields else None
     request = ChatRequest(
         fields=fields,
@@ -113,7 +114,14 @@ def parse_chat(body: bytes) -> ParsedChat:
     return ParsedChat(request, model, extras)
 
 
-def _parse_object(body: bytes) -> Fields:
+def check_typed(fields: Fields, called: Mapping[str, str] = _AS_OURS) -> None:
+    """Numbers where numbers belong. `called` has the client's own names of fields that another format renames."""
+    for name, decoder in _TYPED:
+        if name in fields:
+            _parse_field({called.get(name, name): fields[name]}, called.get(name, name), decoder)
+
+
+def parse_object(body: bytes) -> Fields:
     if not body.isascii():
         try:
             body.decode()
@@ -184,6 +192,9 @@ class StreamState:
     passes_frames: bool  # the provider speaks this wire: an event without a frame belongs to one already sent
     usage: Usage | None = None  # as the provider reported it
     counted: Usage | None = None  # as it was settled
+
+    def encode(self, events: Iterable[Event]) -> bytes:
+        return encode_events(events, self)
 
 
 def _written(event: Event, stream: StreamState) -> bytes:
@@ -316,6 +327,10 @@ def error_object(
             }
         }
     )
+
+
+def error_event(error: bytes) -> bytes:
+    return b"data: " + error + b"\n\n"
 
 
 def models_object(rows: Sequence[dict[str, Any]]) -> bytes:

@@ -9,7 +9,10 @@
     return node;
   };
 
+  const known = new WeakSet();
   const read = (chart) => {
+    if (known.has(chart)) return;
+    known.add(chart);
     const data = JSON.parse(one("script", chart).textContent), plot = one(".plot", chart), tip = one(".tip", chart);
     const hot = one(".hot", chart), live = one(".sr[aria-live]", chart), count = data.x.length, total = data.t ?? [];
     let at = -1;
@@ -39,5 +42,7 @@
       if (wanted !== undefined) { event.preventDefault(); show(wanted); }
     });
   };
-  document.querySelectorAll(".chart[data-tips]").forEach(read);
+  const readAll = () => document.querySelectorAll(".chart[data-tips]").forEach(read);
+  readAll();
+  addEventListener("htmx:after:swap", readAll); // a chart may come later
 })();

@@ -23,10 +23,12 @@ rates = st.builds(
     cached=st.none() | prices,
     cache_write=st.none() | prices,
     reasoning=st.none() | prices,
+    audio_input=st.none() | prices,
+    audio_output=st.none() | prices,
     per_request=st.decimals(min_value=0, max_value=100, places=9, allow_nan=False, allow_infinity=False),
 )
 tokens = st.integers(0, 2_000_000)
-usages = st.builds(Usage, tokens, tokens, tokens, tokens, tokens, tokens)
+usages = st.builds(Usage, tokens, tokens, tokens, tokens, tokens, tokens, audio_input=st.just(0) | tokens)
 
 
 def in_fractions(usage: Usage, price: Rates) -> Fraction:
@@ -35,12 +37,14 @@ def in_fractions(usage: Usage, price: Rates) -> Fraction:
     def per_token(amount: Decimal | None, otherwise: Decimal) -> Fraction:
         return Fraction(otherwise if amount is None else amount) / 1_000_000
 
-    total = usage.input * per_token(price.input, price.input)
+    spoken = min(usage.audio_input, usage.input)
+    total = (usage.input - spoken) * per_token(price.input, price.input)
+    total += spoken * per_token(price.audio_input, price.input)
     total += usage.cached * per_token(price.cached, price.input)
     total += usage.cache_write * per_token(price.cache_write, price.input)
     total += usage.output * per_token(price.output, price.output)
     total += usage.reasoning * per_token(price.reasoning, price.output)
-    total += usage.audio * per_token(price.output, price.output)
+    total += usage.audio * per_token(price.audio_output, price.output)
     return (total + Fraction(price.per_request)) * 10**9
 
 
@@ -72,6 +76,7 @@ def test_nothing_costs_more_than_the_worst_case(one: int, two: int, three: int, 
         Usage(input=one, output=two),
         Usage(cached=one, reasoning=two),
         Usage(cache_write=one, audio=two),
+        Usage(input=one, audio_input=one, audio=two),
         Usage(input=one // 2, cached=one - one // 2, output=two // 3, reasoning=two - two // 3),
     ):
         assert cost(usage, price).amount_nano <= most

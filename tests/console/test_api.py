@@ -180,6 +180,54 @@ def test_an_operation_declares_what_it_needs() -> None:
         mounted(api)
 
 
+# -- counting before sending ----------------------------------------------------------------
+
+
+def count(client: Client, secret: str = "", **asked: Any) -> HttpResponse:
+    headers = {"authorization": f"Bearer {secret}"} if secret else {}
+    answer: HttpResponse = client.post(
+        "/api/tokens", json.dumps(asked), content_type="application/json", headers=headers
+    )  # type: ignore[assignment]
+    return answer
+
+
+def test_tokens_are_counted_for_a_model_of_the_keys_choice(client: Client, research: Team) -> None:
+    vendor = factories.make_provider("House", "vllm", base_url="http://127.0.0.1:1/v1")
+    factories.make_model(vendor, "Qwen3-32B")
+    factories.make_model(vendor, "bge-m3", use="embedding")
+    _, secret = create_key("test", team=research, allowed_models=["house:Qwen3-32B", "house:bge-m3"])
+    answer = count(client, secret, model="house:Qwen3-32B", text="A gateway stands between those who ask.")
+    assert answer.status_code == 200
+    told = json.loads(answer.content)
+    assert told | {"count": 0} == {"model": "house:Qwen3-32B", "count": 0, "family": "qwen", "exact": False}
+    assert 7 <= told["count"] <= 12
+    messages = [{"role": "user", "content": "A gateway stands between those who ask."}]
+    tool = {"type": "function", "function": {"name": "lookup", "description": "Find a city"}}
+    counts = [
+        json.loads(count(client, secret, model="Qwen3-32B", messages=messages, **more).content)["count"]
+        for more in ({}, {"tools": [tool]})
+    ]
+    assert told["count"] < counts[0] < counts[1]
+    assert json.loads(count(client, secret, model="bge-m3", text="x").content)["model"] == "house:bge-m3"
+
+
+def test_what_cannot_be_counted_says_why(client: Client, signed_in: Any, bob: Any, research: Team) -> None:
+    vendor = factories.make_provider("House", "vllm", base_url="http://127.0.0.1:1/v1")
+    factories.make_model(vendor, "Qwen3-32B")
+    _, secret = create_key("test", team=research, allowed_models=["house:other"])
+    for asked, status, code in (
+        ({"model": "house:Qwen3-32B", "text": "x"}, 403, "model_not_allowed"),
+        ({"model": "house:nothing", "text": "x"}, 404, "model_not_found"),
+        ({"model": "house:Qwen3-32B"}, 400, "invalid"),
+        ({"model": "house:Qwen3-32B", "text": "x", "messages": []}, 400, "invalid"),
+        ({"model": 7, "text": "x"}, 422, "invalid"),
+    ):
+        answer = count(client, secret, **asked)  # type: ignore[arg-type]
+        assert (answer.status_code, error_of(answer)["code"]) == (status, code)
+    assert count(signed_in(bob), model="house:Qwen3-32B", text="x").status_code == 200
+    assert count(client, model="house:Qwen3-32B", text="x").status_code == 401
+
+
 # -- CSRF: an API with an operation that changes something -----------------------------------
 
 changing = build(authenticate=[KeyAuth(), SessionAuth()], may_see=lambda request, record: True, version="test")

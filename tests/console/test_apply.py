@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -341,3 +342,26 @@ def test_a_price_in_the_books_is_never_edited_but_may_end(files: Files) -> None:
     )
     files.apply(priced(price | {"until": "2027-01-01"}))
     assert Price.objects.get().valid_until.year == 2027  # type: ignore[union-attr]
+
+
+def test_long_prompts_hours_speech_and_batches_have_their_rates(files: Files) -> None:
+    rich = {
+        "input": 2,
+        "output": 10,
+        "audio_input": 32,
+        "batch_share": 0.5,
+        "tiers": [{"above": 200_000, "input": 4, "output": "15"}],
+        "windows": [{"from": "16:30", "to": "00:30", "days": [1, 5], "input": 0.3}],
+    }
+    files.apply(priced(rich))
+    price = Price.objects.get()
+    assert price.tiers == [{"above": 200_000, "input": "4", "output": "15"}]
+    assert price.windows == [{"from": "16:30", "to": "00:30", "days": [1, 5], "input": "0.3"}]
+    assert (price.audio_input_per_million, price.batch_share) == (32, Decimal("0.5"))
+    assert "Nothing to change." in files.apply(priced(rich))
+    wrong = {"batch_share": 2, "tiers": [{"input": 4}], "windows": [{"from": "4 pm", "to": "00:30"}]}
+    assert sorted(files.refused(priced(rich | wrong))) == [
+        "providers[0].models[0].prices[0].batch_share: is not a share: write 0.5 for half.",
+        "providers[0].models[0].prices[0].tiers: cannot be read: A tier needs `above`, a number of tokens.",
+        "providers[0].models[0].prices[0].windows: cannot be read: '4 pm' is not a time of day: write 16:30.",
+    ]

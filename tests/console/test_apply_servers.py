@@ -47,7 +47,7 @@ class Local:
 
 
 @pytest.mark.store
-@pytest.mark.parametrize("kind", ["vllm", "lmstudio", "ollama"])
+@pytest.mark.parametrize("kind", ["vllm", "lmstudio", "docker-model-runner"])
 def test_a_server_of_our_own_needs_no_further_word(files: Files, kind: str) -> None:
     with Local() as local:
         printed = files.apply(local.declared(kind))

@@ -123,7 +123,7 @@ amounts = st.decimals(0, 999_999, places=9).filter(lambda value: value.is_finite
 slugs = st.from_regex(r"[a-z][a-z0-9-]{0,10}[a-z0-9]", fullmatch=True).filter(lambda slug: slug != "auto")
 moments = st.datetimes(datetime(2020, 1, 1), datetime(2026, 1, 1), timezones=st.just(UTC))
 prices = st.builds(
-    lambda pk, start, one, two, three: PriceHeld(
+    lambda pk, start, one, two, three, tiers, windows: PriceHeld(
         pk,
         start,
         {
@@ -132,6 +132,11 @@ prices = st.builds(
             "cached_per_million": three,
             "cache_write_per_million": None,
             "reasoning_per_million": None,
+            "audio_input_per_million": None,
+            "audio_output_per_million": three,
+            "batch_share": None,
+            "tiers": tiers,
+            "windows": windows,
             "per_request": Decimal(0),
             "currency": "EUR",
             "valid_until": None,
@@ -143,6 +148,8 @@ prices = st.builds(
     amounts,
     amounts,
     st.none() | amounts,
+    st.sampled_from([[], [{"above": 200_000, "input": "4", "cached": "0.400000001"}]]),
+    st.sampled_from([[], [{"from": "01:00", "to": "04:00", "days": [1, 5], "input": "0.3", "tiers": [{"above": 9}]}]]),
 )
 models = st.builds(
     lambda name, context, active, listed, prices: ModelHeld(

@@ -17,6 +17,8 @@ TWINS = {
     "docs/operating.md": "docs/fr/operating.md",
     "docs/api.md": "docs/fr/api.md",
     "docs/settings.md": "docs/fr/settings.md",
+    "docs/costs.md": "docs/fr/costs.md",
+    "docs/providers.md": "docs/fr/providers.md",
 }
 BLOCK = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 NO_PROSE = re.compile(r"`[^`\n]*`|\]\([^)]*\)")

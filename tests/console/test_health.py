@@ -58,10 +58,11 @@ async def test_it_is_not_ready_while_it_drains(started: worker.Worker) -> None:
 
 
 @pytest.mark.parametrize("address", [HERE, ("::1", 40000)])
-async def test_programs_of_this_machine_read_metrics(address: tuple[str, int]) -> None:
+async def test_programs_of_this_machine_read_metrics(address: tuple[str, int], db: None) -> None:
     status, body = await ask("/metrics", client=address)
     assert status == 200
     assert b"# TYPE relayhouse_requests_total counter" in body
+    assert b"# TYPE relayhouse_provider_up gauge" in body
 
 
 @pytest.mark.parametrize(
@@ -80,7 +81,7 @@ async def test_nobody_else_reads_metrics(client: tuple[str, int] | None, headers
     assert status == 403
 
 
-async def test_a_token_opens_metrics_from_anywhere(settings: Any) -> None:
+async def test_a_token_opens_metrics_from_anywhere(settings: Any, db: None) -> None:
     settings.METRICS_TOKEN = "test-metrics-token"
     assert (await ask("/metrics", client=ELSEWHERE, authorization="Bearer test-metrics-token"))[0] == 200
     assert (await ask("/metrics", client=ELSEWHERE, authorization="Bearer test-metrics-tokem"))[0] == 403

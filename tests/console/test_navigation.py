@@ -44,8 +44,8 @@ def test_a_place_one_may_not_see_is_absent(db: None, role: Role, signed_in: Any)
         assert (f'data-go="{place.letter}"' in page) == (place.key in shown)
 
 
-def test_a_group_without_places_has_no_heading(bob: Any) -> None:
-    assert [group.key for group in groups_for(bob)] == ["work"]
+def test_a_group_without_places_has_no_heading(dana: Any) -> None:
+    assert [group.key for group in groups_for(dana)] == ["work", "access"]
 
 
 @pytest.mark.parametrize(
@@ -53,6 +53,8 @@ def test_a_group_without_places_has_no_heading(bob: Any) -> None:
     [
         ("/", "overview"),
         ("/play/12/", "playground"),
+        ("/providers/", "providers"),
+        ("/providers/openai/models/", "providers"),
         ("/teams/research/", "teams"),
         ("/people/", "teams"),
         ("/profile/", ""),

@@ -14,6 +14,7 @@ from billing.models import LedgerEntry, Request, Team
 from console import audit
 from console.models import Message, Room, Run, User
 from console.overview import last_day
+from providers.models import HealthCheck
 from tests.factories import claim_house, make_model, make_provider, make_user
 
 pytestmark = pytest.mark.django_db
@@ -55,12 +56,14 @@ def test_strangers_are_sent_to_the_door(client: Client) -> None:
 
 def test_the_first_steps_follow_what_was_done(alice: Any, signed_in: Any) -> None:
     client = signed_in(alice)
-    assert "0 of 3 done" in client.get("/").content.decode()
+    assert "0 of 4 done" in client.get("/").content.decode()
     _answer(alice, model="relay-1", first_token_ms=412)
     page = client.get("/").content.decode()
-    assert "1 of 3 done" in page
+    assert "1 of 4 done" in page
+    assert 'href="/providers/add/"' in page
     assert "412\xa0ms to the first token" in page
     make_user("Bea")
+    make_provider("Groq", "groq")
     Authenticator.objects.create(user=alice, type=Authenticator.Type.TOTP, data={})
     assert "First steps" not in client.get("/").content.decode()
 
@@ -84,8 +87,8 @@ def test_each_person_gets_only_steps_they_can_take(bob: Any, dana: Any, vera: An
 def test_steps_are_hidden_and_come_back(alice: Any, bob: Any, signed_in: Any) -> None:
     client = signed_in(alice)
     assert client.post("/overview/steps/")["Location"] == "/"
-    assert "of 3 done" not in client.get("/").content.decode()
-    assert "of 3 done" in client.get("/?steps=show").content.decode()
+    assert "of 4 done" not in client.get("/").content.decode()
+    assert "of 4 done" in client.get("/?steps=show").content.decode()
     assert "First steps" in signed_in(bob).get("/").content.decode()
     assert client.get("/overview/steps/").status_code == 405
 
@@ -104,6 +107,25 @@ def test_it_says_when_nothing_can_answer_and_when_only_the_demonstration_does(al
     page = client.get("/").content.decode()
     assert "1 provider is on but cannot answer." in page
     assert "No key works (401)" in page
+
+
+def test_what_needs_somebody_stands_above_the_figures_with_one_thing_to_do(
+    alice: Any, bob: Any, signed_in: Any
+) -> None:
+    assert "Needs attention</h2>" not in signed_in(alice).get("/").content.decode()
+    make_provider("Groq", "groq")
+    failing = make_provider("House", "vllm", base_url="http://127.0.0.1:1/v1")
+    now = timezone.now()
+    for number in range(3):
+        at = now - timedelta(seconds=30 * number)
+        HealthCheck.objects.create(provider=failing, ok=False, at=at, code="upstream_unreachable")
+    page = signed_in(alice).get("/").content.decode()
+    card = page.partition("Needs attention</h2>")[2].partition("</section>")[0]
+    assert "Groq: Inactive</b><p>API key missing" in card
+    assert 'href="/providers/groq/credentials/">See the keys' in card
+    assert "House: Failing</b><p>3 checks in a row failed: it could not be reached" in card
+    assert 'href="/providers/house/">Open' in card
+    assert "Needs attention</h2>" not in signed_in(bob).get("/").content.decode()
 
 
 def test_a_member_sees_no_providers_and_no_changes(bob: Any, alice: Any, research: Team, signed_in: Any) -> None:
@@ -179,4 +201,4 @@ def test_the_page_asks_a_fixed_number_of_questions(
         client.get("/")
 
 
-QUERIES = 18
+QUERIES = 24

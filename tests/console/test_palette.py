@@ -97,7 +97,7 @@ def test_nothing_found_says_so(alice: Any, signed_in: Any) -> None:
     assert "Nothing found" in signed_in(alice).get("/palette/?q=qqqqqq").content.decode()
 
 
-def test_a_model_opens_in_the_playground(bob: Any) -> None:
-    make_model(make_provider(), "relay-1")
+def test_a_model_opens_its_page(bob: Any) -> None:
+    model = make_model(make_provider(), "relay-1")
     [found] = [found for found in search(bob, "relay-1") if str(found.label) == "Models"]
-    assert found.rows[0].href == "/play/?model=demo%3Arelay-1"
+    assert found.rows[0].href == f"/models/{model.pk}/"

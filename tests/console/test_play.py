@@ -128,6 +128,14 @@ def test_what_cannot_chat_or_is_off_is_not_offered(demo: Provider) -> None:
     assert "demo:relay-1-mini" not in values
 
 
+def test_what_answers_other_teams_only_is_not_offered(demo: Provider, research: Any) -> None:
+    tried = make_provider("Tried", "demo", slug="tried", only_teams=[research.pk])
+    make_model(tried, "new-one", capabilities=["vision"], stage="preview")
+    assert "tried:new-one" not in options_for(compile_snapshot(), None).values
+    options = dict(options_for(compile_snapshot(), research.pk).groups)
+    assert options["Tried"][0].remarks == ("preview", "reads images")
+
+
 # -- the list of rooms ---------------------------------------------------------------------------
 
 

@@ -18,6 +18,7 @@ from tests.house import House
 pytestmark = pytest.mark.promise
 SECONDS = 20.0
 STEADILY = "demo:custom?ttft=0&tps=150&tokens=400"
+AT_LENGTH = "demo:custom?ttft=0&tps=300&tokens=1500"  # five seconds: long enough to come back to on a slow machine
 SLOWLY = "demo:custom?ttft=0&tps=40&tokens=4000"
 
 ROOM = """
@@ -119,7 +120,7 @@ def read(socket: ClientConnection, until: int | None = None) -> tuple[str, int, 
 def test_another_process_goes_on_where_a_browser_was(two: Two) -> None:
     first = two.socket(two.one)
     elsewhere = two.socket(two.other)
-    run = ask(first, STEADILY)
+    run = ask(first, AT_LENGTH)
     start = hear(elsewhere, "start")  # told by the table: this process did not begin it
     assert start["run"] == run
     text, seq, _ = read(first, until=40)

@@ -72,6 +72,10 @@ class Said:
     def frames(self) -> bytes:
         return b"".join(event.frame for event in self.events)
 
+    def raise_reported(self) -> None:
+        if self.events and isinstance(self.events[-1], Failed):
+            raise self.events[-1].error
+
 
 async def plain(connector: Connector, to: Target, within: Limits | None = None, **more: Any) -> ChatAnswer:
     adapter = adapter_for(to.kind)
@@ -96,15 +100,10 @@ async def streamed(
         decoder = adapter.decoder(request, to)
         async for data in answer.chunks():
             said.events += decoder.feed(data)
-            _raise_reported(said)
+            said.raise_reported()
         said.events += decoder.close()
-        _raise_reported(said)
+        said.raise_reported()
     return said
-
-
-def _raise_reported(said: Said) -> None:
-    if said.events and isinstance(said.events[-1], Failed):
-        raise said.events[-1].error
 
 
 async def until_closed(connector: Connector) -> None:

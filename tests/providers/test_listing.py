@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from providers import connector
+from providers.adapters import ADAPTERS
+from providers.chat import Wire
 from providers.listing import KEY_MISSING, NOT_SPOKEN, declared_prices, list_models, refresh_models, target_of
 from providers.models import Credential, LanguageModel, Provider, current_revision
 from tests.factories import make_model, make_provider
@@ -105,7 +109,7 @@ def test_a_server_that_is_down_for_a_moment_goes_on_being_offered(house: Provide
 
 
 def test_a_server_that_never_answered_is_inactive_until_it_does(upstream: Upstream) -> None:
-    provider = make_provider("Later", kind="ollama", base_url=refusing_url())
+    provider = make_provider("Later", kind="lmstudio", base_url=refusing_url())
     refresh_models(provider)
     provider.refresh_from_db()
     assert "refused the connection" in provider.inactive_reason
@@ -157,7 +161,8 @@ def test_a_variable_that_is_not_set_is_named(monkeypatch: pytest.MonkeyPatch) ->
     assert refresh_models(provider).problem == "The environment variable SOME_KEY is not set."
 
 
-def test_a_format_that_is_not_spoken_yet_says_so() -> None:
+def test_a_format_that_is_not_spoken_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(ADAPTERS, Wire.ANTHROPIC)  # type: ignore[arg-type]
     provider = make_provider("Claude", kind="anthropic", secret="test-key-abcdefghijkl")
     assert refresh_models(provider).problem == NOT_SPOKEN
 
@@ -228,3 +233,27 @@ async def test_inside_a_running_worker_its_own_connector_is_used() -> None:
     with pytest.raises(RuntimeError, match="await it instead"):
         connector.call(which)
     await worker.close()
+
+
+def test_a_key_that_was_replaced_is_not_the_one_that_reads_the_list(upstream: Upstream) -> None:
+    """The old one may be withdrawn at any time during the overlap; the provider goes on all the same."""
+    house = make_provider("House", kind="vllm", base_url=upstream.base_url, secret="test-key-old-one")
+    house.credentials.update(valid_until=timezone.now() + timedelta(hours=1))
+    new = Credential(provider=house, name="new")
+    new.keep("test-key-new-one")
+    new.save()
+    refresh_models(house)
+    assert upstream.requests[-1].headers["authorization"] == "Bearer test-key-new-one"
+
+
+def test_one_refused_key_of_several_does_not_take_the_provider_out(upstream: Upstream) -> None:
+    house = make_provider("House", kind="vllm", base_url=upstream.base_url, secret="test-key-old-one")
+    for name in ("second", "third"):
+        key = Credential(provider=house, name=name)
+        key.keep(f"test-key-{name}-one")
+        key.save()
+    refresh_models(house)
+    upstream.behave("401")
+    assert "key" in refresh_models(house).problem.lower()
+    house.refresh_from_db()
+    assert house.inactive_reason == ""

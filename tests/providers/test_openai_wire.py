@@ -243,7 +243,13 @@ def test_a_stream_cut_before_a_brace_is_still_a_stream() -> None:
     [
         ("openai-plain.json", "A map.", "", FinishReason.STOP, Usage(56, 64, 0, 7, 8)),
         ("mistral-thinking.json", "Hi.", "The user greets.", FinishReason.STOP, Usage(12, output=3)),
-        ("xai-plain.json", "Hi.", "greeting", FinishReason.STOP, Usage(36, 64, output=10, reasoning=40)),
+        (
+            "xai-plain.json",
+            "Hi.",
+            "greeting",
+            FinishReason.STOP,
+            Usage(36, 64, output=10, reasoning=40, reported_nano=404_000),
+        ),
         ("deepseek-plain.json", "Hi.", "greeting", FinishReason.ERROR, Usage(36, 64, output=10, reasoning=20)),
         ("moonshot-plain.json", "Hi.", "greeting", FinishReason.STOP, Usage(18, 32, output=60)),
         ("vllm-plain.json", "Hi.", "", FinishReason.STOP, Usage(9, output=3)),

@@ -103,9 +103,11 @@ def test_what_the_request_does_not_say_the_provider_row_says() -> None:
     [
         ("openai", "", {}, "https://api.openai.com/v1/chat/completions"),
         ("openai", "https://api.openai.com/", {}, "https://api.openai.com/v1/chat/completions"),
-        ("ollama", "http://localhost:11434", {}, "http://localhost:11434/v1/chat/completions"),
-        ("ollama", "http://localhost:11434/v1/", {}, "http://localhost:11434/v1/chat/completions"),
         ("vllm", "http://localhost:8000", {}, "http://localhost:8000/v1/chat/completions"),
+        ("vllm", "http://localhost:8000/v1/", {}, "http://localhost:8000/v1/chat/completions"),
+        ("ollama", "http://localhost:11434", {}, "http://localhost:11434/api/chat"),
+        ("ollama", "http://localhost:11434/v1/", {}, "http://localhost:11434/api/chat"),
+        ("ollama", "http://house.example/ollama/v1", {}, "http://house.example/ollama/api/chat"),
         ("zhipu", "", {}, "https://api.z.ai/api/paas/v4/chat/completions"),
         (
             "azure-openai",

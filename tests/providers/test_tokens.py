@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from providers.tokens import PER_IMAGE, count_request, count_request_exactly, count_tokens
+from providers.tokens import PER_IMAGE, count_request, count_request_exactly, count_tokens, family_of
 from tests.providers.talk import fields
 
 # A text, and its tokens by o200k.
@@ -81,6 +81,43 @@ TEXTS: dict[str, tuple[str, int]] = {
         74,
     ),
 }
+
+
+# The same texts, in this order, by other vocabularies: Mistral v3, DeepSeek V3, Qwen3, Kimi K2, GLM-4, Gemma 3, Llama 3.
+OTHERS: dict[str, tuple[int, ...]] = {
+    "mistral": (65, 60, 62, 55, 47, 63, 54, 40, 36, 100, 96, 86, 102),
+    "deepseek": (65, 67, 69, 59, 49, 43, 48, 55, 42, 97, 93, 80, 74),
+    "qwen": (65, 69, 69, 59, 51, 45, 44, 52, 42, 99, 92, 85, 102),
+    "moonshot": (65, 80, 83, 73, 69, 42, 66, 71, 59, 93, 82, 80, 74),
+    "zhipu": (65, 64, 60, 58, 40, 44, 52, 68, 46, 93, 84, 83, 78),
+    "gemini": (65, 58, 57, 47, 39, 48, 40, 42, 37, 111, 95, 89, 102),
+    "llama": (65, 69, 69, 59, 49, 54, 52, 47, 43, 93, 84, 83, 74),
+}
+
+
+@pytest.mark.parametrize("family", OTHERS)
+def test_other_vocabularies(family: str) -> None:
+    counted = [count_tokens(family, text) for text, _ in TEXTS.values()]
+    assert abs(sum(counted) - sum(OTHERS[family])) <= 0.06 * sum(OTHERS[family])
+    assert all(abs(ours - true) <= 0.4 * true for ours, true in zip(counted, OTHERS[family], strict=True))
+
+
+@pytest.mark.parametrize(
+    ("kind", "model", "family"),
+    [
+        ("groq", "openai/gpt-oss-120b", "openai"),
+        ("openrouter", "deepseek/deepseek-v4-pro", "deepseek"),
+        ("huggingface", "Qwen/Qwen3.8-27B:ovhcloud", "qwen"),
+        ("scaleway", "mistral-small-3.2-24b-instruct-2506", "mistral"),
+        ("azure-openai", "our-deployment", "azure-openai"),
+        ("moonshot", "kimi-k3", "moonshot"),
+        ("zhipu", "glm-5.3-flash", "zhipu"),
+        ("vllm", "Meta-Llama-3_3-70B-Instruct", "llama"),
+        ("xai", "grok-4.7", "xai"),
+    ],
+)
+def test_whose_vocabulary_a_model_has(kind: str, model: str, family: str) -> None:
+    assert family_of(kind, model) == family
 
 
 @pytest.mark.parametrize(("text", "tokens"), TEXTS.values(), ids=TEXTS.keys())

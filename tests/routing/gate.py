@@ -20,6 +20,7 @@ from billing.models import Attempt, LedgerEntry, Request, Team
 from console.serving.server import Protocol
 from providers.models import Provider
 from routing import worker
+from routing.breaker import Rules
 from routing.edge import Edge
 from routing.keys import create_key
 from routing.retries import Policy
@@ -105,6 +106,7 @@ class Gate:
         body_limit: int = 1024 * 1024,
         hold_seconds: float = 15.0,
         retries: Policy | None = None,
+        rules: Rules | None = None,
     ):
         self.team: Team = factories.make_team("Gate")
         self.key, self.secret = create_key("gate", team=self.team)
@@ -112,6 +114,8 @@ class Gate:
         self.url = f"http://127.0.0.1:{self.port}"
         self._edge = Edge(body_limit=body_limit, hold_seconds=hold_seconds)
         self._retries = retries or Policy(base_seconds=0.02, share=1.0)
+        # Most tests ask a target that fails again and again: its circuit stays closed unless a test is about it.
+        self._rules = rules or Rules(in_a_row=10**9, of=10**9)
         config = uvicorn.Config(
             self._application,
             interface="asgi3",
@@ -141,7 +145,9 @@ class Gate:
             return
         await receive()
         self.loop = asyncio.get_running_loop()
-        (await worker.started()).gateway.retries = self._retries
+        started = await worker.started()
+        started.gateway.retries = self._retries
+        started.breakers.rules = self._rules
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await worker.stop()

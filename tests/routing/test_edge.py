@@ -283,7 +283,7 @@ def test_kinds_that_take_extras_get_them(gate: Gate, first: Upstream) -> None:
 
 
 def test_kinds_that_do_not_take_extras_refuse_them_by_name(gate: Gate, second: Upstream) -> None:
-    connect("strict", second.base_url, ["ok-strict"], kind="ollama")
+    connect("strict", second.base_url, ["ok-strict"], kind="openai", secret="test-key-0123456789")
     gate.refresh()
     before = len(second.chats)
     got = gate.chat("strict:ok-strict", temprature=1)
@@ -315,7 +315,7 @@ def test_unless_it_must_not_be(gate: Gate, first: Upstream) -> None:
         ("POST", "/v1/models", 405, "GET, HEAD"),
         ("POST", "/v1/models/a:ok", 405, "GET, HEAD"),
         ("GET", "/v1/nothing", 404, None),
-        ("POST", "/v1/embeddings", 404, None),
+        ("POST", "/v1/rerank", 404, None),
         ("GET", "/v1/", 404, None),
     ],
 )

@@ -1,0 +1,448 @@
+"""One call on its way: its decision, its attempts, its answer and its bill.
+
+Until the first meaningful event another candidate may step in; after it an error is an error. Every attempt is in the
+journal before its first byte goes upstream, and is settled exactly once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from billing.costs import Rates
+from billing.ids import attempt_id
+from billing.journal import JournalFailed
+from billing.records import Finished, Opened, Payer, Settled
+from providers import parameters
+from providers.chat import ChatAnswer, ChatRequest, Event, Usage, Wire
+from providers.errors import ProviderError
+from providers.registry import Place
+from providers.tokens import count_request, count_request_exactly
+from providers.wiring import Limits
+from routing.attempts import Attempt, limits_of
+from routing.breaker import Breakers
+from routing.engine import Ask, Decision, as_it_is_now
+from routing.fitting import fitting, may_not_fit, needs_of
+from routing.metrics import METRICS
+from routing.picking import another_may_do, usable
+from routing.refusal import Refusal, code_of
+from routing.retries import Failure, Step, may_wait, next_step
+from routing.settlement import Outcome, asked_for, at_most, currency_of, status_of
+from routing.shut import without_shut
+from routing.snapshot import ModelEntry, Snapshot
+
+if TYPE_CHECKING:
+    from routing.gateway import Gateway
+
+RETRY_AFTER_SECONDS = 1.0  # what a client is told when the provider does not say
+
+T = TypeVar("T")
+
+
+def _without_shut(decision: Decision, breakers: Breakers) -> Decision:
+    now = time.time()
+    targets = [model.string for model in decision.usable]
+    shut = breakers.shut(targets, now)
+    if not shut:
+        return decision
+    left = any(target not in shut for target in targets)
+    return without_shut(decision, shut, now, "" if left else breakers.last_resort(targets, now))
+
+
+class Call:
+    """One request on its way: its decision, its attempts, its answer and its bill."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        ask: Ask,
+        request: ChatRequest,
+        payer: Payer,
+        *,
+        extras: tuple[str, ...] = (),
+        strict: bool = False,
+        client_request_id: str = "",
+    ) -> None:
+        self.gateway = gateway
+        self.ask = ask
+        self.request = request
+        self.payer = payer
+        self.extras = extras
+        self.strict = strict
+        self.client_request_id = client_request_id
+        self.request_id = ask.request_id
+        self.recheck: Callable[[], Awaitable[object]] | None = None
+        self.began = time.monotonic()
+        self.decision: Decision | None = None
+        self.snapshot: Snapshot | None = None
+        self.model: ModelEntry | None = None
+        self.warnings: tuple[str, ...] = ()
+        self.attempts = 0
+        self.deadline = float("inf")  # of everything, on the loop's clock
+        self.first_token_ms: int | None = None
+        self.outcome: Outcome | None = None  # of the last attempt that was settled
+        self._input_estimate: int | None = None
+        self._attempt: Attempt | None = None
+        self._left_out = ""  # a warning about a parameter that the provider refused
+        self._refused: set[int] = set()  # numbers of keys that did not do for this request
+        self._finished = False
+        gateway.in_flight += 1
+
+    # -- the two ways to be answered -------------------------------------------
+
+    async def answer(self) -> ChatAnswer:
+        """Ask for the whole answer at once. It is settled before it is given out."""
+        answer = await self._first_that_answers(Attempt.answer)
+        self.close()
+        return answer
+
+    async def open(self) -> None:
+        """Wait for the first meaningful event of a stream."""
+        await self._first_that_answers(Attempt.open)
+        self.first_token_ms = self.elapsed_ms()
+
+    @property
+    def wire(self) -> Wire | None:
+        """The format in which the answer came."""
+        return self._attempt.wire if self._attempt is not None else None
+
+    def __aiter__(self) -> Call:
+        return self
+
+    async def __anext__(self) -> list[Event]:
+        """The next events. The batch with the end in it is given out after the settlement was written."""
+        attempt = self._attempt
+        if attempt is None or self._finished:
+            raise StopAsyncIteration
+        try:
+            events = await attempt.next_events()
+        except ProviderError as error:
+            self.close(error)
+            raise
+        if attempt.ended:
+            self.close()
+        return events
+
+    async def __aenter__(self) -> Call:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close(error if error is not None else asyncio.CancelledError())
+        if self._attempt is not None:
+            await self._attempt.hang_up()
+
+    # -- deciding and trying ----------------------------------------------------
+
+    async def _first_that_answers(self, ask_one: Callable[[Attempt, Limits], Coroutine[Any, Any, T]]) -> T:
+        return await self._until_answered(await self._candidates(), [], ask_one)
+
+    async def _until_answered(
+        self,
+        candidates: tuple[ModelEntry, ...],
+        failures: list[Failure],
+        ask_one: Callable[[Attempt, Limits], Coroutine[Any, Any, T]],
+        first: int = 0,
+    ) -> T:
+        step: Step | None = Step(first)
+        while step is not None:
+            if step.wait_seconds:
+                await self._wait(step.wait_seconds)
+            if failures and self.recheck is not None:
+                await self.recheck()
+            tried = len({failure.target for failure in failures} | {step.target}) if failures else 1
+            untried = len(candidates) - tried
+            others = min(untried, self.gateway.retries.attempts - len(failures) - 1)
+            try:
+                attempt = self._admit(candidates[step.target])
+                return await ask_one(attempt, self._limits(attempt.model, others))
+            except ProviderError as failure:
+                failures.append(Failure(step.target, failure))
+                await self._fail(failure)
+            step = (
+                self._with_another_key(failures)
+                or self._without_refused(failures)
+                or next_step(
+                    failures,
+                    len(candidates),
+                    seconds_left=self.deadline - asyncio.get_running_loop().time(),
+                    draw=self.gateway.draw,
+                    policy=self.gateway.retries,
+                )
+            )
+            if step is not None and step.wait_seconds and not self._may_wait():
+                step = None
+        raise self._spent(failures[-1].error) from failures[-1].error
+
+    def _with_another_key(self, failures: list[Failure]) -> Step | None:
+        """The same target at once, when it was its key that was refused and it has others."""
+        attempt, last = self._attempt, failures[-1]
+        if attempt is None or attempt.credential is None or not another_may_do(last.error):
+            return None
+        self._refused.add(attempt.credential.id)
+        left = usable(attempt.model.provider.credentials, time.time(), self._refused)
+        in_time = self.deadline > asyncio.get_running_loop().time()
+        return Step(last.target) if left and in_time and len(failures) < self.gateway.retries.attempts else None
+
+    def _without_refused(self, failures: list[Failure]) -> Step | None:
+        """The same target at once, when it named the one parameter that it does not take. Once a request."""
+        last = failures[-1]
+        left_out = parameters.without_refused(self.request, last.error)
+        in_time = self.deadline > asyncio.get_running_loop().time()
+        if left_out is None or self.strict or self._left_out or not in_time:
+            return None
+        if len(failures) >= self.gateway.retries.attempts:
+            return None
+        self.request, self._left_out = left_out
+        return Step(last.target)
+
+    async def _candidates(self) -> tuple[ModelEntry, ...]:
+        decision, snapshot = await self.gateway.decision_for(self.ask)
+        breakers = self.gateway.breakers
+        if decision.usable and (breakers.states or breakers.held):
+            decision = _without_shut(decision, breakers)
+        if decision.problem is None and may_not_fit(decision):
+            decision = self._fitting(decision)
+        self.decision, self.snapshot = decision, snapshot
+        if decision.problem is not None:
+            problem = decision.problem
+            raise Refusal(
+                problem.status,
+                problem.code,
+                problem.message,
+                request_id=self.request_id,
+                param="model",
+                spent=problem.status >= 500,
+                retry_after=problem.retry_after,
+                retryable=problem.retry_after is not None,
+            )
+        candidates = decision.usable
+        if self.extras:
+            taking = tuple(model for model in candidates if model.provider.kind.passes_extras)
+            if not taking:
+                raise self._unknown_parameter()
+            candidates = taking
+        return candidates
+
+    def _fitting(self, decision: Decision) -> Decision:
+        fields, answer = self.request.fields, asked_for(self.request.fields)
+        tokens = self.input_estimate
+        if any(model.context and tokens + answer > model.context for model in decision.usable):
+            tokens = count_request_exactly("", fields)  # the estimate is rather too high; a refusal must not be
+        return fitting(decision, needs_of(fields), tokens, answer)
+
+    def _unknown_parameter(self) -> Refusal:
+        names = ", ".join(f"'{name}'" for name in self.extras)[:500]
+        plural = "s" if len(self.extras) > 1 else ""
+        return Refusal(
+            400,
+            "unknown_parameter",
+            f"Unknown parameter{plural}: {names}.",
+            request_id=self.request_id,
+            param=self.extras[0],
+        )
+
+    def _may_wait(self) -> bool:
+        return may_wait(self.gateway.waiting, self.gateway.in_flight, self.gateway.retries)
+
+    async def _wait(self, seconds: float) -> None:
+        self.gateway.waiting += 1
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            self.gateway.waiting -= 1
+
+    def _admit(self, model: ModelEntry) -> Attempt:
+        """One attempt: worked out, written to the journal, not yet sent."""
+        self._attempt = None
+        newest = self.gateway.snapshots.current
+        if newest is not self.snapshot:
+            model = as_it_is_now(model, self.ask, newest)
+        self.model = model
+        attempt = self._attempt_at(model)
+        self.warnings = (*attempt.warnings, self._left_out) if self._left_out else attempt.warnings
+        if self.strict and attempt.warnings:
+            raise Refusal(400, "unsupported_parameter", " ".join(attempt.warnings), request_id=self.request_id)
+        attempt.opened = self._opened(attempt)
+        try:
+            self.gateway.ledger.reserve(attempt.opened)
+        except JournalFailed as error:
+            self.gateway.complain(error)
+            raise Refusal(
+                503, "ledger_unavailable", "The journal cannot be written.", request_id=self.request_id, retryable=True
+            ) from error
+        if self.gateway.breakers.states:
+            self.gateway.breakers.claim(model.string, time.time())
+        self.attempts += 1
+        self._attempt = attempt
+        return attempt
+
+    def _attempt_at(self, model: ModelEntry) -> Attempt:
+        return Attempt(self.gateway.port, self.request, model, draw=self.gateway.draw, refused=self._refused)
+
+    def _opened(self, attempt: Attempt) -> Opened:
+        snapshot, model, rates, credential = self.snapshot, attempt.model, attempt.rates, attempt.credential
+        assert snapshot is not None
+        provider = model.provider
+        return Opened(
+            attempt_id=attempt_id(self.request_id, self.attempts + 1),
+            request_id=self.request_id,
+            number=self.attempts + 1,
+            payer=self.payer,
+            provider_id=provider.id,
+            provider=provider.slug,
+            model=model.model_id,
+            credential_id=credential.id if credential else None,
+            price_id=rates.price_id if rates else None,
+            currency=currency_of(rates, sees_cost=provider.kind.sees_cost),
+            reserved_nano=self._at_most(model, rates),
+            input_estimate=self.input_estimate,
+            asked_model=self.ask.model[:300],
+            streamed=self.request.stream,
+            revision=snapshot.revision,
+            release=snapshot.release,
+            demo=provider.kind.place is Place.INSIDE,
+        )
+
+    def _at_most(self, model: ModelEntry, rates: Rates | None) -> int | None:
+        return at_most(self.request.fields, self.input_estimate, model.max_output, rates)
+
+    def _limits(self, model: ModelEntry, others: int) -> Limits:
+        """What is left of the time for everything; the first byte must leave some of it for those who come after."""
+        now = asyncio.get_running_loop().time()
+        due = min(self.deadline, now + model.provider.timeout_seconds)
+        if self.deadline == float("inf"):
+            self.deadline = due
+        return limits_of(model.provider, due, (due - now) / (1 + others))
+
+    @property
+    def input_estimate(self) -> int:
+        if self._input_estimate is None:
+            family = self.model.provider.kind.slug if self.model else ""
+            self._input_estimate = count_request(family, self.request.fields)
+        return self._input_estimate
+
+    async def _fail(self, error: ProviderError | None) -> None:
+        """This attempt is over, for better or worse, but its request goes on."""
+        attempt = self._attempt
+        if attempt is None:
+            return  # it never came to be: nothing was reserved, nothing was sent
+        settled = self._settled(attempt, error)
+        if settled is not None:
+            try:
+                self.gateway.ledger.settle(settled)
+            except JournalFailed as failure:
+                self.gateway.complain(failure)
+        await attempt.hang_up()
+
+    def _spent(self, error: ProviderError) -> Refusal:
+        wait = error.retry_after
+        return Refusal(
+            error.status,
+            error.reason,
+            error.message,
+            request_id=self.request_id,
+            param=error.param,
+            retry_after=RETRY_AFTER_SECONDS if wait is None and error.status == 429 else wait,
+            retryable=error.retryable,
+            spent=True,
+            warnings=self.warnings,
+        )
+
+    # -- the bill ---------------------------------------------------------------
+
+    @property
+    def usage(self) -> Usage | None:
+        return self.outcome.usage if self.outcome else None
+
+    @property
+    def amount_nano(self) -> int | None:
+        return self.outcome.amount_nano if self.outcome else None
+
+    @property
+    def currency(self) -> str:
+        opened = self._attempt.opened if self._attempt else None
+        return opened.currency if opened else ""
+
+    def close(self, error: BaseException | None = None) -> None:
+        """Settle what is open and finish the request. The first call counts, later ones do nothing."""
+        if self._finished:
+            return
+        self._finished = True
+        self.gateway.in_flight -= 1
+        attempt = self._attempt
+        settled = self._settled(attempt, error) if attempt is not None else None
+        finished = self._finished_record(error)
+        try:
+            if settled is not None:
+                self.gateway.ledger.settle(settled, finished)
+            else:
+                self.gateway.ledger.finish(finished)
+        except JournalFailed as failure:
+            # The opened attempt is on disk already: it will be booked as estimated, so the money is not lost.
+            self.gateway.complain(failure)
+        model = self.model
+        METRICS.finished(
+            provider=model.provider.slug if model else "",
+            model=model.model_id.partition("?")[0] if model else "",  # without wishes, which are without end
+            status=finished.status,
+            code=finished.error_code,
+            duration_ms=finished.duration_ms,
+            first_token_ms=finished.first_token_ms,
+        )
+
+    def _settled(self, attempt: Attempt, error: BaseException | None) -> Settled | None:
+        """What is written of an attempt, once."""
+        if attempt.settled:
+            return None
+        attempt.settled = True
+        self._note(attempt, error)
+        self.outcome = attempt.outcome(error, self.input_estimate)
+        message = error.message if isinstance(error, ProviderError) else ""
+        return attempt.settled_as(self.outcome, code_of(error), message, self.first_token_ms)
+
+    def _has_another_key(self, attempt: Attempt) -> bool:
+        used = {*self._refused, *([attempt.credential.id] if attempt.credential else [])}
+        return bool(usable(attempt.model.provider.credentials, time.time(), used))
+
+    def _note(self, attempt: Attempt, error: BaseException | None) -> None:
+        """What this says about the target. The pretend vendor fails on purpose, and one key of several is no target."""
+        breakers, model = self.gateway.breakers, attempt.model
+        if (error is None and not breakers.states) or model.provider.kind.place is Place.INSIDE:
+            return
+        if isinstance(error, ProviderError) and another_may_do(error) and self._has_another_key(attempt):
+            return
+        breakers.note(model.string, error, time.time())
+
+    def _finished_record(self, error: BaseException | None) -> Finished:
+        snapshot, decision, model = self.snapshot, self.decision, self.model
+        answering = self._attempt is not None and self._attempt.answering
+        answered = answering or (self.outcome is not None and self.outcome.status == "ok")
+        return Finished(
+            request_id=self.request_id,
+            payer=self.payer,
+            status=status_of(error, answering),
+            asked_model=self.ask.model[:300],
+            error_code=code_of(error),
+            client_request_id=self.client_request_id,
+            provider=model.provider.slug if model and answered else "",
+            model=model.model_id if model and answered else "",
+            streamed=self.request.stream,
+            attempts=self.attempts,
+            first_token_ms=self.first_token_ms,
+            duration_ms=self.elapsed_ms(),
+            revision=snapshot.revision if snapshot else 0,
+            release=snapshot.release if snapshot else 0,
+            decision=msgspec.Raw(decision.as_json()) if decision else msgspec.Raw(b"null"),
+            warnings=self.warnings,
+            demo=model is not None and model.provider.kind.place is Place.INSIDE,
+        )
+
+    def elapsed_ms(self) -> int:
+        return int((time.monotonic() - self.began) * 1000)
