@@ -28,6 +28,7 @@ for name in ("EMAIL_URL", "SITE_URL", "OIDC_SERVER_URL", "ENVIRONMENT_LABEL"):
 os.environ["DEBUG"] = "false"
 
 import django  # noqa: E402
+import hypothesis  # noqa: E402
 
 django.setup(set_prefix=False)
 
@@ -38,6 +39,10 @@ from django.test.utils import setup_databases, teardown_databases  # noqa: E402
 from pytest_socket import socket_allow_hosts  # noqa: E402
 
 from tests import factories  # noqa: E402
+
+# A loaded machine is no fault: what a test may take is nobody's promise here.
+hypothesis.settings.register_profile("house", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("house")
 
 if house_settings.DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     # A file, as in a house: in memory, threads that read and write at once get "table is locked" instead of waiting.
