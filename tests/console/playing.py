@@ -13,6 +13,7 @@ from console.runs import Begun, Question, Runs
 AT_ONCE = "demo:custom?ttft=0&tps=0&tokens=400"
 SLOWLY = "demo:custom?ttft=0&tps=40&tokens=4000"  # a hundred seconds: no test waits for its end
 STEADILY = "demo:custom?ttft=0&tps=400&tokens=240"  # long enough to do something meanwhile
+AT_LENGTH = "demo:custom?ttft=0&tps=150&tokens=300"  # long enough to leave and come back on a slow machine
 SECONDS = 10.0
 
 

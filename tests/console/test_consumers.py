@@ -20,6 +20,7 @@ from console.models import Message, Room, Run, User
 from console.runs import Runs, store
 from console.runs.log import text_of
 from tests.console.playing import (
+    AT_LENGTH,
     AT_ONCE,
     SECONDS,
     SLOWLY,
@@ -297,7 +298,7 @@ async def test_whoever_comes_back_goes_on_from_their_number(
 ) -> None:
     room = await room_of(bob)
     first = await open_socket(bob, room)
-    await first.say(action="send", text="Hello", model=STEADILY)
+    await first.say(action="send", text="Hello", model=AT_LENGTH)
     start = await first.hear("start")
     run, seq, text = start["run"], start["seq"], ""
     for _ in range(heard):

@@ -18,7 +18,7 @@ from tests.house import House
 pytestmark = pytest.mark.promise
 SECONDS = 20.0
 STEADILY = "demo:custom?ttft=0&tps=150&tokens=400"
-AT_LENGTH = "demo:custom?ttft=0&tps=150&tokens=1500"  # ten seconds: long enough to come back to on a slow machine
+AT_LENGTH = "demo:custom?ttft=0&tps=150&tokens=600"  # four seconds: long enough to come back to on a slow machine
 SLOWLY = "demo:custom?ttft=0&tps=40&tokens=4000"
 
 ROOM = """
@@ -57,7 +57,9 @@ class Two:
     def socket(self, house: House, runs: dict[str, int] | None = None, last: int = 0) -> ClientConnection:
         headers = {"Cookie": f"relayhouse_session={self.session}"}
         address = f"{house.url.replace('http', 'ws')}/ws/rooms/{self.room}/"
-        socket = self._open.enter_context(connect(address, additional_headers=headers, origin=house.url))  # type: ignore[arg-type]
+        # Without a bound on what is read ahead: a full queue would keep `close` from hearing that the server agrees.
+        opening = connect(address, additional_headers=headers, origin=house.url, max_queue=None)  # type: ignore[arg-type]
+        socket = self._open.enter_context(opening)
         say(socket, action="subscribe", runs=runs or {}, last=last)
         return socket
 
