@@ -270,6 +270,8 @@ class RoomConsumer(AsyncWebsocketConsumer):
             if told.live:
                 await self._follow(run_id, told.envelope["seq"])
                 self._wake.set()
+            else:
+                await self._tell_end(run_id, told.envelope["seq"])  # quicker than this was told: its end is news too
 
     async def _tell_frames(self, run_id: str) -> None:
         if run_id not in self._logs:

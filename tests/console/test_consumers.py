@@ -327,6 +327,20 @@ async def test_what_began_while_nobody_listened_is_told(here: Runs, open_socket:
     assert [word for word in words if word not in start["content"]] == []
 
 
+async def test_an_answer_that_was_over_before_it_was_told_has_an_end_too(
+    here: Runs, open_socket: Talk, bob: Any
+) -> None:
+    room = await room_of(bob)
+    begun = await asked(here, bob, room)
+    await ended(here, begun)
+    socket = await open_socket(bob, room)
+    start = await socket.hear("start", "done")
+    assert (start["type"], start["run"]) == ("start", begun.run_id)
+    done = await socket.hear("start", "done")
+    assert (done["type"], done["run"]) == ("done", begun.run_id)
+    assert "Answer finished" in done["say"]
+
+
 async def test_an_answer_that_ended_meanwhile_comes_whole(here: Runs, open_socket: Talk, bob: Any) -> None:
     room = await room_of(bob)
     begun = await asked(here, bob, room)
