@@ -127,6 +127,7 @@ class Loader:
 
     def _load_slice(self) -> bool:
         number, size = self._journal.position()
+        behind = number > self._number
         if self._file < 0:
             self._file = os.open(segment(self._journal.home, self._number), os.O_RDONLY | os.O_CLOEXEC)
         end = size if number == self._number else None
@@ -136,9 +137,9 @@ class Loader:
             self._offset += len(lines)
             self._journal.loaded_bytes += len(lines)
             self._fresh_since = time.monotonic()
-        elif number > self._number:
+        elif behind:
             self._next_segment()
-        return bool(lines) or number > self._number
+        return bool(lines) or behind
 
     def _next_segment(self) -> None:
         self._journal.drop(self._number, self._unfinished.records())

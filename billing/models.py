@@ -41,12 +41,26 @@ class Organisation(Decisive):
         return cls.objects.get_or_create(id=1)[0]
 
 
+class DataPolicy(models.TextChoices):
+    """Where the data of a team may go; blank: to any provider."""
+
+    NO_TRAINING = "no_training", _("Only where nobody trains on it")
+    EU_ONLY = "eu_only", _("Only within the EU")
+    LOCAL_ONLY = "local_only", _("Only to our own servers")
+
+
 class Team(Decisive):
     name = models.CharField(_("name"), max_length=80, unique=True)
     slug = models.SlugField(_("slug"), max_length=80, unique=True)
     description = models.CharField(_("description"), max_length=300, blank=True)
     default_model = models.CharField(_("default model"), max_length=300, blank=True)
     members_make_keys = models.BooleanField(_("members may create their own keys"), default=False)
+    # Of all its keys together, a minute; and running at once. Null: no limit.
+    requests_per_minute = models.PositiveIntegerField(_("requests a minute"), null=True, blank=True)
+    tokens_per_minute = models.PositiveBigIntegerField(_("tokens a minute"), null=True, blank=True)
+    concurrency = models.PositiveIntegerField(_("requests at once"), null=True, blank=True)
+    data_policy = models.CharField(_("where its data may go"), max_length=20, choices=DataPolicy, blank=True)
+    keeps_content = models.BooleanField(_("keep what was asked and answered"), default=False)
     archived_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
 
@@ -185,6 +199,14 @@ class Request(models.Model):
     decision = models.JSONField(null=True)
     warnings = models.JSONField(null=True)
     demo = models.BooleanField(default=False)
+    # Database defaults, since the version before this one may still be writing rows while this one starts.
+    use_case = models.CharField(max_length=60, default="", db_default="")
+    tier = models.CharField(max_length=60, default="", db_default="")
+    route = models.CharField(max_length=140, default="", db_default="")
+    session = models.CharField(max_length=200, default="", db_default="")
+    queued_ms = models.PositiveIntegerField(null=True)  # until the first attempt was sent
+    # What a decision was made from, all but the content: see routing/asks.py.
+    ask = models.JSONField(null=True)
 
     objects = RecordQuerySet.as_manager()
 
@@ -192,6 +214,10 @@ class Request(models.Model):
         indexes = [
             models.Index(fields=["started_at"], name="request_by_time"),
             models.Index(fields=["team_id", "started_at"], name="request_by_team"),
+            models.Index(fields=["key_id", "started_at"], name="request_by_key"),
+            models.Index(fields=["user_id", "started_at"], name="request_by_user"),
+            models.Index(fields=["started_at"], name="request_failed", condition=~Q(status="ok")),
+            models.Index(fields=["started_at"], name="request_rerouted", condition=Q(attempts__gt=1)),
         ]
 
     def __str__(self) -> str:
@@ -263,6 +289,13 @@ class LedgerEntry(models.Model):
     price_id = models.BigIntegerField(null=True)
     formula = models.CharField(max_length=400, default="")
     demo = models.BooleanField(default=False)
+    # As they were called at that moment: the ledger knows no routes.
+    use_case = models.CharField(max_length=60, default="", db_default="")
+    tier = models.CharField(max_length=60, default="", db_default="")
+    route = models.CharField(max_length=140, default="", db_default="")
+    arm = models.CharField(max_length=140, default="", db_default="")  # "<experiment>/<arm>"
+    session = models.CharField(max_length=200, default="", db_default="")
+    tags = models.JSONField(null=True)
 
     objects = RecordQuerySet.as_manager()
 

@@ -17,6 +17,17 @@ class Payer(msgspec.Struct, frozen=True, array_like=True):
     key_id: int | None = None
 
 
+class Labels(msgspec.Struct, frozen=True, array_like=True):
+    """What a call was for, in the words of that moment. The ledger keeps them as text."""
+
+    use_case: str = ""
+    tier: str = ""
+    route: str = ""
+    arm: str = ""  # "<experiment>/<arm>"
+    session: str = ""
+    tags: tuple[str, ...] = ()
+
+
 class Opened(msgspec.Struct, frozen=True, array_like=True, tag="opened"):
     """Written before the first byte goes upstream."""
 
@@ -37,6 +48,7 @@ class Opened(msgspec.Struct, frozen=True, array_like=True, tag="opened"):
     revision: int
     release: int
     demo: bool = False
+    labels: Labels | None = None
 
 
 class Settled(msgspec.Struct, frozen=True, array_like=True, tag="settled"):
@@ -77,6 +89,9 @@ class Finished(msgspec.Struct, frozen=True, array_like=True, tag="finished"):
     decision: msgspec.Raw = msgspec.Raw(b"null")
     warnings: tuple[str, ...] = ()
     demo: bool = False
+    labels: Labels | None = None
+    queued_ms: int | None = None
+    ask: msgspec.Raw = msgspec.Raw(b"null")  # what it was decided from, but for content
 
 
 Record = Opened | Settled | Finished

@@ -9,7 +9,7 @@ import msgspec
 
 from billing.costs import MOST_NANO
 from billing.models import Attempt, LedgerEntry, Request
-from billing.records import Finished, Settled
+from billing.records import Finished, Labels, Settled
 
 Row = tuple[Any, ...]
 
@@ -21,13 +21,14 @@ ATTEMPT_COLUMNS = tuple(field.attname for field in Attempt._meta.concrete_fields
 ENTRY_COLUMNS = tuple(field.attname for field in LedgerEntry._meta.concrete_fields)
 
 NOTHING = b"null"
+UNLABELLED = Labels()
 # An escaped NUL, with the backslashes before it that escape each other.
 ESCAPED_NUL = b"\\u0000"
 _NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 
 
 def request_row(record: Finished, moment: str) -> Row:
-    payer = record.payer
+    payer, labels = record.payer, record.labels or UNLABELLED
     return (
         record.request_id,
         moment,
@@ -50,6 +51,12 @@ def request_row(record: Finished, moment: str) -> Row:
         _json(bytes(record.decision)),
         msgspec.json.encode(record.warnings).decode() if record.warnings else None,
         record.demo,
+        labels.use_case[:60],
+        labels.tier[:60],
+        labels.route[:140],
+        labels.session[:200],
+        record.queued_ms,
+        _json(bytes(record.ask)),
     )
 
 
@@ -77,7 +84,7 @@ def attempt_row(record: Settled, moment: str) -> Row:
 
 
 def entry_row(record: Settled, moment: str, booked_at: str) -> Row:
-    opened, payer = record.opened, record.opened.payer
+    opened, payer, labels = record.opened, record.opened.payer, record.opened.labels or UNLABELLED
     return (
         charge_id(opened.attempt_id),
         moment,
@@ -100,6 +107,12 @@ def entry_row(record: Settled, moment: str, booked_at: str) -> Row:
         opened.price_id,
         record.formula[:400],
         opened.demo,
+        labels.use_case[:60],
+        labels.tier[:60],
+        labels.route[:140],
+        labels.arm[:140],
+        labels.session[:200],
+        msgspec.json.encode(labels.tags).decode() if labels.tags else None,
     )
 
 

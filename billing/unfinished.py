@@ -104,4 +104,5 @@ def interrupted(attempts: dict[int, Opened | Settled]) -> Finished:
         revision=opened.revision,
         release=opened.release,
         demo=opened.demo,
+        labels=opened.labels,
     )

@@ -81,6 +81,13 @@ class Provider(Decisive):
     # What the last trial found, step by step: {"at": ..., "steps": [{"name", "ok", "said", "ms"}]}.
     trial = models.JSONField(default=dict, blank=True)
     connected_by_id = models.BigIntegerField(null=True, blank=True)
+    # What it allows us, or what we allow ourselves, in all processes together. Null: no limit.
+    requests_per_minute = models.PositiveIntegerField(_("requests a minute"), null=True, blank=True)
+    tokens_per_minute = models.PositiveBigIntegerField(_("tokens a minute"), null=True, blank=True)
+    concurrency = models.PositiveIntegerField(_("requests at once"), null=True, blank=True)
+    # Where it keeps our data, as an admin declared: "eu", "us", ...; blank: what its kind says.
+    data_region = models.CharField(_("data region"), max_length=20, blank=True)
+    trains_on_data = models.BooleanField(_("trains on what it is sent"), null=True, blank=True)  # null: nobody said
     created_at = models.DateTimeField(default=timezone.now)
 
     objects = ProviderQuerySet.as_manager()
