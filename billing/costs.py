@@ -177,6 +177,13 @@ def worst_case(input_tokens: int, output_tokens: int, rates: Rates) -> int:
     return most
 
 
+def likely(input_tokens: int, output_tokens: int, rates: Rates) -> int:
+    """In nano-units: what a request costs that turns out as expected, with nothing cached."""
+    applied = next((tier.rates for tier in rates.tiers if input_tokens > tier.above), rates)
+    amount = input_tokens * applied.nano[0] + output_tokens * applied.nano[3]
+    return min(applied.nano_per_request - (-amount // MILLION), MOST_NANO)
+
+
 def _dearest(input_tokens: int, output_tokens: int, rates: Rates) -> int:
     going_in, coming_out = rates.dearest
     return min(rates.nano_per_request - (-(input_tokens * going_in + output_tokens * coming_out) // MILLION), MOST_NANO)

@@ -10,7 +10,8 @@ from console.models import Room, User
 from providers.registry import Kind, Place
 from routing import worker
 from routing.compiler import compile_snapshot
-from routing.engine import AUTO, answers
+from routing.engine import AUTO
+from routing.obstacles import answers
 from routing.snapshot import ModelEntry, Snapshot
 
 DEMONSTRATION = "relay-1"  # the pretend vendor's model that a new house begins with

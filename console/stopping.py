@@ -20,8 +20,10 @@ from django.db.models import Model
 from billing.models import Attempt, Price, ProviderHour, Request, Team
 from console.models import User
 from providers.models import Credential, FormerSlug, LanguageModel, ModelAlias, Provider, configuration_changed
+from routing.asks import Ask
 from routing.compiler import compile_snapshot
-from routing.engine import Ask, Live, decide, named
+from routing.decisions import Live
+from routing.engine import decide, named
 from routing.models import ApiKey
 from routing.snapshot import Memo, ModelEntry, Snapshot
 

@@ -229,14 +229,16 @@ def _meaningful(events: list[Event]) -> bool:
     return any(type(event) not in (Start, KeepAlive) for event in events)
 
 
-def limits_of(provider: ProviderEntry, deadline: float, first_byte: float) -> Limits:
+def limits_of(provider: ProviderEntry, deadline: float, first_byte: float, at_most: float | None = None) -> Limits:
+    """`at_most` is what a route gives the first token."""
     options = provider.options
     if not options:
-        return Limits(deadline, CONNECT_SECONDS, first_byte, IDLE_SECONDS)
+        return Limits(deadline, CONNECT_SECONDS, min(first_byte, at_most or first_byte), IDLE_SECONDS)
+    first_byte = _seconds(options, "first_event_seconds", first_byte)
     return Limits(
         deadline=deadline,
         connect=_seconds(options, "connect_seconds", CONNECT_SECONDS),
-        first_byte=_seconds(options, "first_event_seconds", first_byte),
+        first_byte=min(first_byte, at_most or first_byte),
         idle=_seconds(options, "idle_seconds", IDLE_SECONDS),
     )
 

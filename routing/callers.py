@@ -15,10 +15,11 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from django.conf import settings
-from django.db import DatabaseError, close_old_connections, connections
+from django.db import DatabaseError, connections
 
 from routing.keys import RANDOM_CHARACTERS, peppers
 from routing.models import ApiKey
+from routing.threads import with_fresh_connection
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,8 @@ class Caller:
     scopes: frozenset[str] = frozenset()
     allowed_models: frozenset[str] = frozenset()
     expires_at: float | None = None  # seconds since the epoch
+    use_case: str = ""  # what `auto` means for it
+    tier: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,11 +225,7 @@ def _make_room(book: dict[Any, Any], most: int) -> None:
 
 def read_key(hashes: tuple[str, ...]) -> tuple[str, Caller | Refused]:
     """The hash that is a key's, and what the key says. For a thread of its own."""
-    close_old_connections()
-    try:
-        return find_key(hashes)
-    finally:
-        close_old_connections()
+    return with_fresh_connection(lambda: find_key(hashes))
 
 
 def find_key(hashes: tuple[str, ...]) -> tuple[str, Caller | Refused]:
@@ -251,6 +250,8 @@ def _judged(key: ApiKey) -> Caller | Refused:
         scopes=frozenset(key.scopes),
         allowed_models=_names(key.allowed_models),
         expires_at=key.expires_at.timestamp() if key.expires_at else None,
+        use_case=key.use_case,
+        tier=key.tier,
     )
 
 

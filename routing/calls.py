@@ -8,32 +8,37 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
+from msgspec import structs
 
 from billing.costs import Rates
-from billing.ids import attempt_id
+from billing.ids import attempt_id, started_at
 from billing.journal import JournalFailed
-from billing.records import Finished, Opened, Payer, Settled
+from billing.records import Finished, Labels, Opened, Payer, Settled
 from providers import parameters
 from providers.chat import ChatAnswer, ChatRequest, Event, Usage, Wire
 from providers.errors import ProviderError
 from providers.registry import Place
-from providers.tokens import count_request, count_request_exactly
+from providers.tokens import count_request
 from providers.wiring import Limits
+from routing import intents
+from routing.asks import Ask, as_json
 from routing.attempts import Attempt, limits_of
-from routing.breaker import Breakers
-from routing.engine import Ask, Decision, as_it_is_now
-from routing.fitting import fitting, may_not_fit, needs_of
+from routing.chains import Chain
+from routing.completing import completed
+from routing.deciding import Circumstances, narrowed
+from routing.decisions import Decision, Problem
+from routing.engine import as_it_is_now
 from routing.metrics import METRICS
 from routing.picking import another_may_do, usable
 from routing.refusal import Refusal, code_of
 from routing.retries import Failure, Step, may_wait, next_step
-from routing.settlement import Outcome, asked_for, at_most, currency_of, status_of
-from routing.shut import without_shut
+from routing.settlement import Outcome, at_most, currency_of, status_of
 from routing.snapshot import ModelEntry, Snapshot
 
 if TYPE_CHECKING:
@@ -42,16 +47,6 @@ if TYPE_CHECKING:
 RETRY_AFTER_SECONDS = 1.0  # what a client is told when the provider does not say
 
 T = TypeVar("T")
-
-
-def _without_shut(decision: Decision, breakers: Breakers) -> Decision:
-    now = time.time()
-    targets = [model.string for model in decision.usable]
-    shut = breakers.shut(targets, now)
-    if not shut:
-        return decision
-    left = any(target not in shut for target in targets)
-    return without_shut(decision, shut, now, "" if left else breakers.last_resort(targets, now))
 
 
 class Call:
@@ -90,6 +85,13 @@ class Call:
         self._attempt: Attempt | None = None
         self._left_out = ""  # a warning about a parameter that the provider refused
         self._refused: set[int] = set()  # numbers of keys that did not do for this request
+        self.headers: Mapping[bytes, bytes] = {}  # of the request, for rules that name one
+        self.metadata: Mapping[str, Any] = {}
+        self.labels: Labels | None = None
+        self.queued_ms: int | None = None
+        self.retries = gateway.retries
+        self._meant_for: tuple[frozenset[str], ...] = ()  # of each candidate: what must happen before it is asked
+        self._first_token_seconds: float | None = None
         self._finished = False
         gateway.in_flight += 1
 
@@ -158,7 +160,7 @@ class Call:
                 await self.recheck()
             tried = len({failure.target for failure in failures} | {step.target}) if failures else 1
             untried = len(candidates) - tried
-            others = min(untried, self.gateway.retries.attempts - len(failures) - 1)
+            others = min(untried, self.retries.attempts - len(failures) - 1)
             try:
                 attempt = self._admit(candidates[step.target])
                 return await ask_one(attempt, self._limits(attempt.model, others))
@@ -173,7 +175,8 @@ class Call:
                     len(candidates),
                     seconds_left=self.deadline - asyncio.get_running_loop().time(),
                     draw=self.gateway.draw,
-                    policy=self.gateway.retries,
+                    policy=self.retries,
+                    meant_for=self._meant_for,
                 )
             )
             if step is not None and step.wait_seconds and not self._may_wait():
@@ -188,7 +191,7 @@ class Call:
         self._refused.add(attempt.credential.id)
         left = usable(attempt.model.provider.credentials, time.time(), self._refused)
         in_time = self.deadline > asyncio.get_running_loop().time()
-        return Step(last.target) if left and in_time and len(failures) < self.gateway.retries.attempts else None
+        return Step(last.target) if left and in_time and len(failures) < self.retries.attempts else None
 
     def _without_refused(self, failures: list[Failure]) -> Step | None:
         """The same target at once, when it named the one parameter that it does not take. Once a request."""
@@ -197,45 +200,74 @@ class Call:
         in_time = self.deadline > asyncio.get_running_loop().time()
         if left_out is None or self.strict or self._left_out or not in_time:
             return None
-        if len(failures) >= self.gateway.retries.attempts:
+        if len(failures) >= self.retries.attempts:
             return None
         self.request, self._left_out = left_out
         return Step(last.target)
 
     async def _candidates(self) -> tuple[ModelEntry, ...]:
-        decision, snapshot = await self.gateway.decision_for(self.ask)
-        breakers = self.gateway.breakers
-        if decision.usable and (breakers.states or breakers.held):
-            decision = _without_shut(decision, breakers)
-        if decision.problem is None and may_not_fit(decision):
-            decision = self._fitting(decision)
-        self.decision, self.snapshot = decision, snapshot
-        if decision.problem is not None:
-            problem = decision.problem
-            raise Refusal(
-                problem.status,
-                problem.code,
-                problem.message,
-                request_id=self.request_id,
-                param="model",
-                spent=problem.status >= 500,
-                retry_after=problem.retry_after,
-                retryable=problem.retry_after is not None,
+        if self.ask.use_case and intents.is_open(self.ask.model):
+            self.ask = completed(
+                self.ask, self.request.fields, self.gateway.snapshots.current, self._count, self.headers, self.metadata
             )
-        candidates = decision.usable
+        decision, snapshot = await self.gateway.decision_for(self.ask)
+        decision = narrowed(
+            decision, self.ask, snapshot, self._circumstances(decision), self.request.fields, self._count
+        )
+        self.decision, self.snapshot = decision, snapshot
+        self.labels = self._labelled(decision)
+        if decision.problem is not None:
+            raise self._refusal(decision.problem)
+        candidates = tuple(each for each in decision.candidates if each.usable)
         if self.extras:
-            taking = tuple(model for model in candidates if model.provider.kind.passes_extras)
-            if not taking:
+            candidates = tuple(each for each in candidates if each.model.provider.kind.passes_extras)
+            if not candidates:
                 raise self._unknown_parameter()
-            candidates = taking
-        return candidates
+        route = decision.route
+        if route is not None:
+            self._meant_for = tuple(each.on for each in candidates)
+            self._follow(route.chain)
+        return tuple(each.model for each in candidates)
 
-    def _fitting(self, decision: Decision) -> Decision:
-        fields, answer = self.request.fields, asked_for(self.request.fields)
-        tokens = self.input_estimate
-        if any(model.context and tokens + answer > model.context for model in decision.usable):
-            tokens = count_request_exactly("", fields)  # the estimate is rather too high; a refusal must not be
-        return fitting(decision, needs_of(fields), tokens, answer)
+    def _circumstances(self, decision: Decision) -> Circumstances:
+        breakers, now = self.gateway.breakers, started_at(self.request_id)
+        if not decision.usable or not (breakers.states or breakers.held):
+            return Circumstances(now)
+        clock = time.time()
+        targets = [model.string for model in decision.usable]
+        shut = breakers.shut(targets, clock)
+        left = any(target not in shut for target in targets)
+        return Circumstances(
+            now, shut=shut, last_resort="" if left or not shut else breakers.last_resort(targets, clock)
+        )
+
+    def _follow(self, chain: Chain) -> None:
+        """The route's own limits, where it has any."""
+        if chain.attempts is not None:
+            self.retries = replace(self.retries, attempts=chain.attempts)
+        if chain.seconds is not None:
+            self.deadline = min(self.deadline, asyncio.get_running_loop().time() + chain.seconds)
+        if self.request.stream:
+            self._first_token_seconds = chain.first_token_seconds
+
+    def _labelled(self, decision: Decision) -> Labels | None:
+        ask, route = self.ask, decision.route
+        use_case, tier = decision.use_case or ask.use_case, decision.tier or ask.tier
+        if not (use_case or tier or ask.tags or ask.session):
+            return None
+        return Labels(use_case, tier, route.name if route else "", decision.arm, ask.session, ask.tags)
+
+    def _refusal(self, problem: Problem) -> Refusal:
+        return Refusal(
+            problem.status,
+            problem.code,
+            problem.message,
+            request_id=self.request_id,
+            param=problem.param,
+            spent=problem.status >= 500 or problem.status == 402,
+            retry_after=problem.retry_after,
+            retryable=problem.retry_after is not None,
+        )
 
     def _unknown_parameter(self) -> Refusal:
         names = ", ".join(f"'{name}'" for name in self.extras)[:500]
@@ -249,7 +281,7 @@ class Call:
         )
 
     def _may_wait(self) -> bool:
-        return may_wait(self.gateway.waiting, self.gateway.in_flight, self.gateway.retries)
+        return may_wait(self.gateway.waiting, self.gateway.in_flight, self.retries)
 
     async def _wait(self, seconds: float) -> None:
         self.gateway.waiting += 1
@@ -279,8 +311,11 @@ class Call:
             ) from error
         if self.gateway.breakers.states:
             self.gateway.breakers.claim(model.string, time.time())
+        if self.queued_ms is None:
+            self.queued_ms = self.elapsed_ms()
         self.attempts += 1
         self._attempt = attempt
+        self.gateway.load.begin(model.string)
         return attempt
 
     def _attempt_at(self, model: ModelEntry) -> Attempt:
@@ -308,6 +343,7 @@ class Call:
             revision=snapshot.revision,
             release=snapshot.release,
             demo=provider.kind.place is Place.INSIDE,
+            labels=self.labels,
         )
 
     def _at_most(self, model: ModelEntry, rates: Rates | None) -> int | None:
@@ -319,10 +355,13 @@ class Call:
         due = min(self.deadline, now + model.provider.timeout_seconds)
         if self.deadline == float("inf"):
             self.deadline = due
-        return limits_of(model.provider, due, (due - now) / (1 + others))
+        return limits_of(model.provider, due, (due - now) / (1 + others), self._first_token_seconds)
 
     @property
     def input_estimate(self) -> int:
+        return self._count()
+
+    def _count(self) -> int:
         if self._input_estimate is None:
             family = self.model.provider.kind.slug if self.model else ""
             self._input_estimate = count_request(family, self.request.fields)
@@ -402,6 +441,7 @@ class Call:
         if attempt.settled:
             return None
         attempt.settled = True
+        self.gateway.load.end(attempt.model.string, self.first_token_ms if error is None else None)
         self._note(attempt, error)
         self.outcome = attempt.outcome(error, self.input_estimate)
         message = error.message if isinstance(error, ProviderError) else ""
@@ -442,7 +482,17 @@ class Call:
             decision=msgspec.Raw(decision.as_json()) if decision else msgspec.Raw(b"null"),
             warnings=self.warnings,
             demo=model is not None and model.provider.kind.place is Place.INSIDE,
+            labels=self.labels,
+            queued_ms=self.queued_ms,
+            ask=msgspec.Raw(self._asked_as_json()),
         )
+
+    def _asked_as_json(self) -> bytes:
+        """What was asked but for its content, so that it can be decided again."""
+        ask = self.ask
+        if ask.use_case or ask.tags or ask.session or ask.end_user or ask.data_policy:
+            return as_json(structs.replace(ask, input_tokens=self._input_estimate or 0))
+        return b'{"input_tokens":%d}' % self._input_estimate if self._input_estimate else b"null"
 
     def elapsed_ms(self) -> int:
         return int((time.monotonic() - self.began) * 1000)

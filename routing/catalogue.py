@@ -7,7 +7,9 @@ from typing import Any
 
 from billing.costs import Rates
 from routing.callers import Caller
-from routing.engine import PRICE_UNKNOWN, answers, may_use, named
+from routing.decisions import PRICE_UNKNOWN
+from routing.engine import named
+from routing.obstacles import answers, may_use
 from routing.snapshot import ModelEntry, Snapshot
 from routing.wires.openai import models_object
 

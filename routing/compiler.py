@@ -9,9 +9,10 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TypeVar
 
-from django.db import DatabaseError, DataError, close_old_connections, connections
+from django.db import DatabaseError, DataError, connections
 from django.db.models import Max, Q
 from django.utils import timezone
 
@@ -24,9 +25,11 @@ from providers.registry import KINDS
 from routing import circuits
 from routing.breaker import Breakers
 from routing.callers import KeyBook
+from routing.cells import read_routing
 from routing.models import KeyChange
 from routing.picking import usable
-from routing.snapshot import CredentialEntry, ModelEntry, ProviderEntry, Snapshot
+from routing.snapshot import CredentialEntry, ModelEntry, ProviderEntry, Snapshot, TeamEntry
+from routing.threads import with_fresh_connection
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +43,7 @@ T = TypeVar("T")
 
 
 def compile_snapshot() -> Snapshot:
-    """The configuration as one value. Nine queries; read again when somebody changed it meanwhile."""
+    """The configuration as one value. A dozen queries; read again when somebody changed it meanwhile."""
     revision, release, _ = current_revision()
     while True:
         snapshot = _compiled(revision, release)
@@ -55,6 +58,7 @@ def _compiled(revision: int, release: int) -> Snapshot:
     providers = _providers()
     aliases = _grouped(ModelAlias.objects.values_list("model_id", "name"))
     prices = _prices()
+    teams = _teams()
     models: dict[int, ModelEntry] = {}
     for row in LanguageModel.objects.filter(provider__in=providers).order_by("model_id"):
         provider = providers[row.provider_id]
@@ -83,7 +87,7 @@ def _compiled(revision: int, release: int) -> Snapshot:
     for model in in_order:
         by_model_id[model.model_id] += (model,)
     slugs = {slug: entry.slug for number, entry in providers.items() for slug in former[number]}
-    return Snapshot(
+    snapshot = Snapshot(
         revision=revision,
         release=release,
         providers={entry.slug: entry for entry in providers.values()},
@@ -91,12 +95,17 @@ def _compiled(revision: int, release: int) -> Snapshot:
         models={(model.provider.slug, model.model_id): model for model in in_order},
         by_model_id=dict(by_model_id),
         aliases={name: models[number] for number, names in aliases.items() if number in models for name in names},
-        team_defaults=dict(
-            Team.objects.filter(archived_at=None).exclude(default_model="").values_list("pk", "default_model")
-        ),
+        teams=teams,
+        team_defaults={number: team.default_model for number, team in teams.items() if team.default_model},
         restricted=any(entry.only_teams for entry in providers.values()),
         house_default=Organisation.objects.filter(id=1).values_list("default_model", flat=True).first() or "",
     )
+    return replace(snapshot, routing=read_routing(snapshot))
+
+
+def _teams() -> dict[int, TeamEntry]:
+    rows = Team.objects.filter(archived_at=None)
+    return {row.pk: TeamEntry(row.slug, row.default_model, row.data_policy) for row in rows}
 
 
 def _providers() -> dict[int, ProviderEntry]:
@@ -147,6 +156,8 @@ def _providers() -> dict[int, ProviderEntry]:
             options=row.options,
             timeout_seconds=float(row.timeout_seconds),
             only_teams=frozenset(row.only_teams),
+            data_region=row.data_region,
+            trains_on_data=row.trains_on_data,
         )
     return found
 
@@ -255,7 +266,7 @@ class SnapshotStore:
         return compile_snapshot(), changed
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, _with_fresh_connection, work)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, with_fresh_connection, work)
 
     def _failed(self, message: str, *words: object, exc_info: bool = False) -> None:
         """Said once, not once a second."""
@@ -292,11 +303,3 @@ class KeyChanges:
             self._seen.discard(number)
             self._settled = max(self._settled, number)
         return [key_hash for _, key_hash in fresh]
-
-
-def _with_fresh_connection(work: Callable[[], T]) -> T:
-    close_old_connections()
-    try:
-        return work()
-    finally:
-        close_old_connections()

@@ -10,7 +10,9 @@ import msgspec
 from billing.ids import new_request_id, started_at
 from providers.chat import Fields
 from providers.tokens import count_request_exactly, count_tokens, family_of
-from routing.engine import Ask, Live, Problem, decide
+from routing.asks import Ask
+from routing.decisions import Live, Problem
+from routing.engine import decide
 from routing.snapshot import ModelEntry, Snapshot
 
 USES = ("chat", "embedding")

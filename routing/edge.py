@@ -132,6 +132,7 @@ class Edge:
     async def chat(self, exchange: Exchange) -> None:
         caller = await exchange.caller()
         parsed = exchange.dialect.parse(await exchange.body(self.body_limit))
+        hints, metadata = exchange.hints(parsed, caller)
         exchange.watch()
         call = worker.gateway().call(
             parsed.request,
@@ -143,7 +144,9 @@ class Edge:
             client_request_id=exchange.client_request_id(),
             request_id=exchange.request_id,
             recheck=exchange.caller,
+            hints=hints,
         )
+        call.headers, call.metadata = exchange.headers, metadata
         await self._run(exchange, call, self._stream if parsed.request.stream else self._plain)
 
     async def _run(self, exchange: Exchange, call: C, answer: Callable[[Exchange, C], Awaitable[None]]) -> None:

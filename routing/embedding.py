@@ -19,7 +19,6 @@ from providers.registry import Kind
 from providers.tokens import count_roughly, count_tokens
 from providers.wiring import HttpRequest, Limits, Port
 from routing.attempts import Attempt
-from routing.engine import Ask
 from routing.gateway import Call, Gateway
 from routing.retries import Failure
 from routing.settlement import BELIEVABLE, SLACK
@@ -85,16 +84,7 @@ class EmbeddingCall(Call):
         request_id: str = "",
     ) -> None:
         """`write` makes of a vector what the client gets; it raises ValueError for what is none."""
-        ask = Ask(
-            request_id=request_id or new_request_id(),
-            model=model,
-            team_id=payer.team_id,
-            user_id=payer.user_id,
-            key_id=payer.key_id,
-            allowed_models=allowed_models,
-            use=USE,
-            purpose=payer.purpose,
-        )
+        ask = gateway.asking(request_id or new_request_id(), model, payer, allowed_models, use=USE)
         super().__init__(gateway, ask, ChatRequest({}), payer, strict=strict, client_request_id=client_request_id)
         self.vectors: list[bytes] = []
         self.served = ""  # the model, as its provider calls it

@@ -1,112 +1,39 @@
-"""Which model answers this? One pure function from values to values: no clock, no database, no network, no dice."""
+"""Which model answers this? One pure function from values to values: no clock, no database, no network, no dice.
+
+An intent (`auto/code_generation/economy`) goes to routes.py; here is what a name means.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 
-import msgspec
+from msgspec import structs
 
 from providers.errors import Withdrawn
 from providers.registry import Place
+from routing import intents, routes
+from routing.asks import Ask
+from routing.decisions import Candidate, Decision, Live, Problem
 from routing.nearest import Names
-from routing.snapshot import ModelEntry, ProviderEntry, Snapshot
+from routing.obstacles import abides, answers, may_use, obstacle
+from routing.snapshot import ModelEntry, Snapshot
 
 LONGEST_NAME = 300
 MOST_REMEMBERED = 4096
 AUTO = "auto"
-PRICE_UNKNOWN = "unknown"  # said of a model that nobody can price, never of one that is free
-
-
-class Ask(msgspec.Struct, frozen=True):
-    """A request with its context: what was asked, by whom."""
-
-    request_id: str
-    model: str  # as the client wrote it; empty means "auto"
-    team_id: int | None = None
-    user_id: int | None = None
-    key_id: int | None = None
-    allowed_models: frozenset[str] = frozenset()  # model strings, bare ids or aliases; empty: all
-    use: str = "chat"
-    purpose: str = "api"
-
-
-@dataclass(frozen=True, slots=True)
-class Live:
-    """What is true only now: open circuits, cooled credentials, latency. Grows with the rules that read it."""
-
-    open_circuits: Mapping[str, float] = field(default_factory=dict)  # model string -> opens again at (epoch)
-    cooled_credentials: Mapping[int, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    model: ModelEntry
-    usable: bool
-    verdict: str  # "named in the request", "fallback, priority 20", "Groq is switched off"
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Why nobody can answer, in the words and the status the client gets."""
-
-    status: int
-    code: str
-    message: str
-    retry_after: float | None = None  # seconds, when waiting helps
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    candidates: tuple[Candidate, ...]  # in the order to try them; those that are not usable say why
-    reason: str  # "EXPLICIT openai:gpt-4o", "ALIAS fast", "BARE gpt-4o", "TEAM DEFAULT demo:relay-1"
-    problem: Problem | None = None
-    allowed_models: frozenset[str] = frozenset()  # what the key allowed: part of the question, stored with the answer
-    use: str = "chat"
-    usable: tuple[ModelEntry, ...] = field(init=False, compare=False)
-    _json: bytes = field(init=False, compare=False, repr=False)
-
-    def __post_init__(self) -> None:
-        usable = tuple(candidate.model for candidate in self.candidates if candidate.usable)
-        object.__setattr__(self, "usable", usable)
-        object.__setattr__(self, "_json", json.dumps(self._as_dict(), ensure_ascii=False).encode("utf-8", "replace"))
-
-    def as_json(self) -> bytes:
-        """As it is stored with the request. Encoded once: the same decision is given to many requests."""
-        return self._json
-
-    def _as_dict(self) -> dict[str, object]:
-        told: dict[str, object] = {
-            "reason": self.reason,
-            "use": self.use,
-            "candidates": [_told(each) for each in self.candidates],
-        }
-        if self.allowed_models:
-            told["allowed_models"] = sorted(self.allowed_models)
-        if self.problem is not None:
-            problem = self.problem
-            told["problem"] = {"status": problem.status, "code": problem.code, "message": problem.message}
-        return told
-
-
-def _told(candidate: Candidate) -> dict[str, object]:
-    model = candidate.model
-    told: dict[str, object] = {"model": model.string, "usable": candidate.usable, "verdict": candidate.verdict}
-    if not model.prices:
-        told["price"] = PRICE_UNKNOWN
-    return told
 
 
 def decide(ask: Ask, snapshot: Snapshot, live: Live, *, now: datetime) -> Decision:
-    """No rule reads `live` or `now` yet, so the same question to the same snapshot is answered from memory."""
+    """What a name means does not depend on `live` or `now`, and is answered from memory when it was asked before."""
+    if ask.use_case and ask.use == "chat" and intents.is_open(ask.model):
+        return routes.routed(ask, snapshot, live, now=now) or _without_route(ask, snapshot)
     if len(ask.model) > LONGEST_NAME:
         return _decision(ask, "TOO LONG", _invalid(f"A model's name has at most {LONGEST_NAME} characters."))
     remembered = snapshot.memo.decisions
     name = ask.model.strip()
     team = ask.team_id if snapshot.restricted else None
-    question = (name, bool(ask.model), _default(ask, snapshot), ask.allowed_models, ask.use, team)
+    question = (name, bool(ask.model), _default(ask, snapshot), ask.allowed_models, ask.use, team, ask.data_policy)
     found = remembered.get(question)
     if found is None:
         if len(remembered) >= MOST_REMEMBERED:
@@ -116,11 +43,13 @@ def decide(ask: Ask, snapshot: Snapshot, live: Live, *, now: datetime) -> Decisi
     return decision
 
 
-def may_use(model: ModelEntry, allowed: frozenset[str]) -> bool:
-    """Whether a key with this list may use the model, by whichever of its names the list has it."""
-    if not allowed:
-        return True
-    return model.string in allowed or model.model_id in allowed or not model.other_names.isdisjoint(allowed)
+def _without_route(ask: Ask, snapshot: Snapshot) -> Decision:
+    """A house that has connected nobody for this use case still answers with its default model, and says so."""
+    use_case = snapshot.routing.use_cases[ask.use_case]
+    tier = snapshot.routing.tiers.get(ask.tier or use_case.tier)
+    note = f"no route for {use_case.slug} applies, or none of its models is connected: the default model answers"
+    found = _automatic(structs.replace(ask, model=AUTO), snapshot)
+    return replace(found, use_case=use_case.slug, tier=tier.slug if tier else "", notes=(note,))
 
 
 # -- the ladder: auto, an alias, a provider's slug before the first colon, the whole string as a bare id ------
@@ -198,9 +127,9 @@ def as_it_is_now(model: ModelEntry, ask: Ask, snapshot: Snapshot) -> ModelEntry:
     found = _explicit(model.string, snapshot)
     if found is None or found.id != model.id:
         raise Withdrawn(f"{model.string} was removed.", sent=False)
-    obstacle = _obstacle(found, ask)
-    if obstacle:
-        raise Withdrawn(f"{obstacle[0].upper()}{obstacle[1:]}.", sent=False)
+    against = obstacle(found, ask)
+    if against:
+        raise Withdrawn(f"{against[0].upper()}{against[1:]}.", sent=False)
     return found
 
 
@@ -215,34 +144,15 @@ def _among(
     candidates: list[Candidate] = []
     usable: list[ModelEntry] = []
     for model in ordered:
-        obstacle = _obstacle(model, ask)
-        verdict = obstacle or (first if len(models) == 1 else _place_in_row(model, len(usable)))
-        candidates.append(Candidate(model, not obstacle, verdict))
-        if not obstacle:
+        against = obstacle(model, ask)
+        verdict = against or (first if len(models) == 1 else _place_in_row(model, len(usable)))
+        candidates.append(Candidate(model, not against, verdict))
+        if not against:
             usable.append(model)
     if len(usable) > 1:
         reason += ": " + ", then ".join(model.provider.slug for model in usable)
     problem = None if usable else _nobody(candidates, described, ask, snapshot)
     return _decision(ask, reason, problem, tuple(candidates))
-
-
-def _obstacle(model: ModelEntry, ask: Ask) -> str:
-    provider = model.provider
-    if not may_use(model, ask.allowed_models):
-        return "this key may not use it"
-    if not answers(provider, ask.team_id):
-        return f"{provider.name} is being tried by another team"
-    if model.use != ask.use:
-        return f"{model.string} is for {_USES.get(model.use, model.use)}, not for {_USES.get(ask.use, ask.use)}"
-    if model.gone:
-        return f"{provider.name} does not list {model.model_id} any more"
-    if not model.active:
-        return f"{model.string} is switched off"
-    if not provider.enabled:
-        return f"{provider.name} is switched off"
-    if provider.inactive_reason:
-        return f"{provider.name} is inactive: {provider.inactive_reason.rstrip('.')}"
-    return ""
 
 
 def _place_in_row(model: ModelEntry, number: int) -> str:
@@ -253,9 +163,6 @@ def _place_in_row(model: ModelEntry, number: int) -> str:
     return words
 
 
-_USES = {"chat": "chat", "embedding": "embeddings"}
-
-
 # -- why nobody can -----------------------------------------------------------------------------------------
 
 
@@ -264,6 +171,10 @@ def _nobody(candidates: list[Candidate], described: str, ask: Ask, snapshot: Sna
     if not allowed:
         likely = _near(candidates[0].model.string, ask, snapshot) or _listing(_visible(ask, snapshot), "It may use")
         return Problem(403, "model_not_allowed", f"This key may not use {described}.{likely}")
+    if ask.data_policy and not any(abides(each.model.provider, ask.data_policy) for each in allowed):
+        verdicts = "; ".join(each.verdict for each in allowed)
+        message = f"The data policy of team '{ask.team}' is '{ask.data_policy}': {verdicts}."
+        return Problem(403, "data_policy", message)
     suited = [each for each in allowed if each.model.use == ask.use]
     if not suited:
         return Problem(400, "unsupported_model", "; ".join(each.verdict for each in allowed) + ".")
@@ -311,11 +222,6 @@ def _near(name: str, ask: Ask, snapshot: Snapshot) -> str:
         index = snapshot.memo.names = (Names(models), models)
     names, models = index
     return _listing(names.like(name, lambda known: _seen(models[known], ask)), "Nearest")
-
-
-def answers(provider: ProviderEntry, team_id: int | None) -> bool:
-    """A provider that is being tried answers its teams only."""
-    return not provider.only_teams or team_id in provider.only_teams
 
 
 def _visible(ask: Ask, snapshot: Snapshot) -> list[str]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 from billing.ids import new_request_id
 from routing import worker
 from routing.callers import Caller, Refused
 from routing.gateway import Call
+from routing.intents import Hints, Unreadable, taken
 from routing.refusal import Refusal
 from routing.wires.dialects import dialect_of
+from routing.wires.openai import ParsedChat
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -41,7 +43,6 @@ class Exchange:
         "_body",
         "_comment",
         "_cut",
-        "_headers",
         "_kept",
         "_kept_bytes",
         "_last_sent",
@@ -53,6 +54,7 @@ class Exchange:
         "_watching",
         "_when_left",
         "dialect",
+        "headers",
         "keep",
         "left",
         "more_headers",
@@ -75,7 +77,7 @@ class Exchange:
         self.keep: Callable[[bytes, bytes], Awaitable[None]] | None = None  # of a whole answer: content type and body
         self.left = False  # the client is gone, or will never fetch the rest
         self.started = False  # the status line is out
-        self._headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self._loop = asyncio.get_running_loop()
         self._main: asyncio.Task[Any] | None = None
         self._watching: asyncio.Task[None] | None = None
@@ -93,7 +95,7 @@ class Exchange:
     # -- what came ---------------------------------------------------------------
 
     def header(self, name: bytes) -> bytes:
-        return self._headers.get(name, b"")
+        return self.headers.get(name, b"")
 
     def client_request_id(self) -> str:
         given = self.header(b"x-request-id") or self.header(b"x-client-request-id")
@@ -184,10 +186,17 @@ class Exchange:
         if self._read:
             return False
         length = self.header(b"content-length")
-        return b"transfer-encoding" in self._headers or (length.isdigit() and int(length[:18]) > LARGE)
+        return b"transfer-encoding" in self.headers or (length.isdigit() and int(length[:18]) > LARGE)
 
     def refusal(self, status: int, code: str, message: str, param: str | None = None, **more: Any) -> Refusal:
         return Refusal(status, code, message, request_id=self.request_id, param=param, **more)
+
+    def hints(self, parsed: ParsedChat, caller: Caller) -> tuple[Hints, Mapping[str, Any]]:
+        """What the request says it is for, and its metadata."""
+        try:
+            return taken(parsed.model, self.headers, parsed.request.fields, use_case=caller.use_case, tier=caller.tier)
+        except Unreadable as error:
+            raise self.refusal(400, "invalid_hint", error.message, error.name) from None
 
     # -- the client may leave ------------------------------------------------------
 
@@ -243,6 +252,9 @@ class Exchange:
         if model is not None:
             headers.append((b"x-relayhouse-provider", model.provider.slug.encode()))
         headers.append((b"x-relayhouse-model", _safe(call.ask.model or "auto")))
+        route = call.decision.route if call.decision is not None else None
+        if route is not None:
+            headers.append((b"x-relayhouse-route", _safe(route.name)))
         if call.attempts > 1:
             headers.append((b"x-relayhouse-attempts", str(call.attempts).encode()))
         if call.warnings:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from providers.chat import Fields
-from routing.engine import Candidate, Decision, Problem
+from routing.decisions import Candidate, Decision, Problem
 from routing.snapshot import ModelEntry
 
 DOUBT = 0.1  # of a count of tokens
@@ -60,8 +60,10 @@ def fitting(decision: Decision, needs: frozenset[str], tokens: int, answer: int)
 def _judged(candidate: Candidate, needs: frozenset[str], tokens: int, answer: int) -> Candidate:
     if not candidate.usable:
         return candidate
-    words = _lacking(candidate.model, needs) or _too_short(candidate.model, tokens, answer)
-    return replace(candidate, usable=False, verdict=words) if words else candidate
+    words, because = _lacking(candidate.model, needs), "unavailable"
+    if not words:
+        words, because = _too_short(candidate.model, tokens, answer), "context_length"
+    return replace(candidate, usable=False, verdict=words, because=because) if words else candidate
 
 
 def _lacking(model: ModelEntry, needs: frozenset[str]) -> str:

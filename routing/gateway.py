@@ -19,9 +19,13 @@ from billing.ledger import Ledger
 from billing.records import Payer
 from providers.chat import ChatRequest
 from providers.wiring import Port
+from routing.asks import Ask
 from routing.breaker import Breakers
 from routing.calls import Call
-from routing.engine import Ask, Decision, Live, decide
+from routing.decisions import Decision
+from routing.engine import decide
+from routing.intents import NONE, Hints
+from routing.load import Load
 from routing.refusal import Refusal, code_of
 from routing.retries import DEFAULT, Policy
 from routing.snapshot import Snapshot
@@ -31,7 +35,6 @@ __all__ = ["Call", "Gateway", "Refusal", "Snapshots", "code_of"]
 log = logging.getLogger(__name__)
 
 COMPLAINT_SECONDS = 10.0  # a full disk is not helped by a line a request
-NOTHING_LIVE = Live()
 
 
 class Snapshots(Protocol):
@@ -64,6 +67,7 @@ class Gateway:
         self.waiting = 0  # of those, how many wait to ask the same target again
         self.retries = retries
         self.draw = draw
+        self.load = Load()
         self.breakers = Breakers() if breakers is None else breakers
         self._relist = relist
         self._complained = -COMPLAINT_SECONDS
@@ -80,21 +84,44 @@ class Gateway:
         client_request_id: str = "",
         request_id: str = "",
         recheck: Callable[[], Awaitable[object]] | None = None,
+        hints: Hints = NONE,
     ) -> Call:
         """A call that has not begun: `async with` it and await `answer()` or `open()`, once. `recheck` raises what
         forbids one more attempt: a key that was revoked while the first one was waited for."""
-        ask = Ask(
-            request_id=request_id or new_request_id(),
+        ask = self.asking(request_id or new_request_id(), model, payer, allowed_models, hints)
+        call = Call(self, ask, request, payer, extras=extras, strict=strict, client_request_id=client_request_id)
+        call.recheck = recheck
+        return call
+
+    def asking(
+        self,
+        request_id: str,
+        model: str,
+        payer: Payer,
+        allowed_models: frozenset[str],
+        hints: Hints = NONE,
+        *,
+        use: str = "chat",
+    ) -> Ask:
+        team = self.snapshots.current.teams.get(payer.team_id) if payer.team_id is not None else None
+        return Ask(
+            request_id=request_id,
             model=model,
             team_id=payer.team_id,
             user_id=payer.user_id,
             key_id=payer.key_id,
             allowed_models=allowed_models,
+            use=use,
             purpose=payer.purpose,
+            use_case=hints.use_case,
+            tier=hints.tier,
+            complexity=hints.complexity,
+            tags=hints.tags,
+            end_user=hints.user,
+            session=hints.session,
+            team=team.slug if team else "",
+            data_policy=team.data_policy if team else "",
         )
-        call = Call(self, ask, request, payer, extras=extras, strict=strict, client_request_id=client_request_id)
-        call.recheck = recheck
-        return call
 
     async def decision_for(self, ask: Ask) -> tuple[Decision, Snapshot]:
         snapshot = self.snapshots.current
@@ -107,9 +134,8 @@ class Gateway:
             decision = self._decide(ask, snapshot)
         return decision, snapshot
 
-    @staticmethod
-    def _decide(ask: Ask, snapshot: Snapshot) -> Decision:
-        return decide(ask, snapshot, NOTHING_LIVE, now=started_at(ask.request_id))
+    def _decide(self, ask: Ask, snapshot: Snapshot) -> Decision:
+        return decide(ask, snapshot, self.load.live, now=started_at(ask.request_id))
 
     def complain(self, error: JournalFailed) -> None:
         now = time.monotonic()

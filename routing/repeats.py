@@ -16,11 +16,12 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
-from django.db import DatabaseError, IntegrityError, InterfaceError, close_old_connections, connections, transaction
+from django.db import DatabaseError, IntegrityError, InterfaceError, connections, transaction
 from django.utils import timezone
 
 from providers import vault
 from routing.models import Repeat
+from routing.threads import with_fresh_connection
 
 log = logging.getLogger(__name__)
 
@@ -134,7 +135,7 @@ class Repeats:
                 log.error("no sign of life of answers with an idempotency key: %s", error)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, _with_fresh_connection, work)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, with_fresh_connection, work)
 
 
 def _claim(name: str, body: str, request_id: str, now: datetime) -> Claim | Again | Conflict:
@@ -180,11 +181,3 @@ def _keep(claim: Claim, content_type: str, body: bytes, now: datetime) -> None:
 
 def _place(request_id: str) -> tuple[str, str, str]:
     return ("repeat", request_id, "answer")
-
-
-def _with_fresh_connection(work: Callable[[], T]) -> T:
-    close_old_connections()
-    try:
-        return work()
-    finally:
-        close_old_connections()

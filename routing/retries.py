@@ -12,6 +12,9 @@ from dataclasses import dataclass
 import msgspec
 
 from providers.errors import BadRequest, Overloaded, ProviderError, RateLimited, Unreachable
+from routing.chains import happened, steps_in
+
+NOTHING: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +47,19 @@ def next_step(
     seconds_left: float,
     draw: Callable[[], float],
     policy: Policy = DEFAULT,
+    meant_for: Sequence[frozenset[str]] = (),
 ) -> Step | None:
-    """None: the last error is the answer. `draw` gives a number from 0 to 1."""
+    """None: the last error is the answer. `draw` gives a number from 0 to 1. `meant_for` says of each target what must
+    have happened before it is asked; without it, or where that is empty, anything but a request that is wrong."""
     if len(failures) >= policy.attempts or seconds_left <= 0:
         return None
+    tried = {failure.target for failure in failures}
+    what = happened(failures[-1].error) if failures else NOTHING
+    for target in range(targets):
+        if target not in tried and steps_in(meant_for[target] if meant_for else NOTHING, what):
+            return Step(target)
     if failures and isinstance(failures[-1].error, BadRequest):
         return None  # the request is wrong wherever it goes
-    tried = {failure.target for failure in failures}
-    for target in range(targets):
-        if target not in tried:
-            return Step(target)
     return _again(failures, seconds_left, draw, policy)
 
 

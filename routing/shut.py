@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from routing.engine import Candidate, Decision, Problem
+from routing.decisions import Candidate, Decision, Problem
 
 LAST_RESORT = "its circuit is open, and nobody else is left: tried all the same"
 
@@ -29,7 +29,7 @@ def _judged(candidate: Candidate, shut: Mapping[str, float], last_resort: str) -
         return candidate
     if candidate.model.string == last_resort:
         return replace(candidate, verdict=LAST_RESORT)
-    return replace(candidate, usable=False, verdict=f"its circuit is open until {_clock(until)}")
+    return replace(candidate, usable=False, verdict=f"its circuit is open until {_clock(until)}", because="unavailable")
 
 
 def _clock(moment: float) -> str:

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from billing.costs import Rates
-from providers.registry import Kind
+from providers.registry import Kind, Place
+from routing.chains import Chain
+from routing.conditions import Test
 
 RETIRED = "retired"  # its vendor has switched it off
 
@@ -36,6 +38,16 @@ class ProviderEntry:
     options: Mapping[str, Any] = field(default_factory=dict)
     timeout_seconds: float = 600.0
     only_teams: frozenset[int] = frozenset()  # answers nobody else; empty: everybody
+    data_region: str = ""  # where it keeps what it is sent, as far as somebody said
+    trains_on_data: bool | None = None
+
+    @property
+    def is_local(self) -> bool:
+        return self.kind.place is not Place.CLOUD
+
+    @property
+    def in_eu(self) -> bool:
+        return self.is_local or self.data_region == "eu" or (self.kind.eu and not self.data_region)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +93,57 @@ class ModelEntry:
         return None
 
 
+@dataclass(frozen=True, slots=True)
+class TeamEntry:
+    slug: str
+    default_model: str = ""
+    data_policy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class UseCaseEntry:
+    slug: str
+    name: str
+    tier: str = ""  # where a request names none
+
+
+@dataclass(frozen=True, slots=True)
+class TierEntry:
+    slug: str
+    name: str
+    most_nano: int | None = None  # a request; None: no maximum
+    currency: str = "USD"
+    position: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RouteEntry:
+    name: str
+    use_case: str
+    tier: str  # empty: every
+    chain: Chain
+    targets: Mapping[str, tuple[ModelEntry, ...]]  # what the names in the chain mean here; none: not connected
+    test: Test | None = None  # None: always
+    when: str = "always"  # in words
+    number: int = 0  # of the row
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """How an intent finds its models."""
+
+    use_cases: Mapping[str, UseCaseEntry] = field(default_factory=dict)
+    tiers: Mapping[str, TierEntry] = field(default_factory=dict)
+    rows: Mapping[tuple[str, str], tuple[RouteEntry, ...]] = field(default_factory=dict)  # by use case and tier
+    reads: frozenset[str] = frozenset()  # attributes of an ask that some condition looks at
+
+
 @dataclass(slots=True)
 class Memo:
     """What was worked out from a snapshot before. It makes the engine faster and changes no answer of it."""
 
     decisions: dict[Any, Any] = field(default_factory=dict)
+    routed: dict[Any, Any] = field(default_factory=dict)
     names: Any = None  # the index of names that nearest.py searches
     prefixes: frozenset[str] | None = None  # what known ids begin with
     lists: dict[Any, bytes] = field(default_factory=dict)  # of models, by what a key may use and whose it is
@@ -100,6 +158,8 @@ class Snapshot:
     models: Mapping[tuple[str, str], ModelEntry] = field(default_factory=dict)  # (slug, model id)
     by_model_id: Mapping[str, tuple[ModelEntry, ...]] = field(default_factory=dict)  # by priority, then slug
     aliases: Mapping[str, ModelEntry] = field(default_factory=dict)
+    teams: Mapping[int, TeamEntry] = field(default_factory=dict)
+    routing: Routing = field(default_factory=Routing)
     team_defaults: Mapping[int, str] = field(default_factory=dict)
     house_default: str = ""
     restricted: bool = False  # some provider answers some teams only

@@ -14,8 +14,10 @@ from console.configuration.values import Declared
 from providers.listing import Refreshed, refresh_models
 from providers.models import Provider
 from providers.registry import KINDS, Kind, Place
+from routing.asks import Ask
 from routing.compiler import compile_snapshot
-from routing.engine import AUTO, Ask, Live, decide
+from routing.decisions import Live
+from routing.engine import AUTO, decide
 
 SHOWN = 8
 

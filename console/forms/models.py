@@ -6,8 +6,10 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from billing.ids import new_request_id
+from routing.asks import Ask
 from routing.compiler import compile_snapshot
-from routing.engine import Ask, Live, decide
+from routing.decisions import Live
+from routing.engine import decide
 
 
 def clean_default_model(typed: str) -> str:

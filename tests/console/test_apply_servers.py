@@ -12,8 +12,10 @@ import yaml
 from django.utils import timezone
 
 from billing.ids import new_request_id
+from routing.asks import Ask
 from routing.compiler import compile_snapshot
-from routing.engine import Ask, Live, decide
+from routing.decisions import Live
+from routing.engine import decide
 from tests.console.files import Files, export
 from tests.services import free_port
 

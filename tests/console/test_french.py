@@ -24,7 +24,8 @@ from console.views.play import prompts
 from deploy.machine import ROOT
 from providers.demo.language import detect
 from providers.listing import KEY_MISSING
-from routing.engine import Live, decide
+from routing.decisions import Live
+from routing.engine import decide
 from tests.console.playing import finished_answer
 from tests.decisions.reading import cases
 from tests.factories import claim_house, make_provider, make_team, make_user

@@ -142,7 +142,9 @@ def test_one_team_first(client: Any, provider: Provider, research: Any) -> None:
     assert snapshot.restricted
     from datetime import UTC, datetime
 
-    from routing.engine import Ask, Live, decide
+    from routing.asks import Ask
+    from routing.decisions import Live
+    from routing.engine import decide
 
     for team, problem in ((research.pk, None), (other.pk, 503)):
         decision = decide(Ask("r", "house:small", team_id=team), snapshot, Live(), now=datetime.now(UTC))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from providers.registry import KINDS, Kind
-from routing.engine import Ask
+from routing.asks import Ask
 from routing.snapshot import ModelEntry, ProviderEntry, Snapshot
 
 FOLDER = Path(__file__).parent

@@ -10,7 +10,10 @@ from time import process_time
 import pytest
 
 from providers.registry import Kind
-from routing.engine import Ask, Live, decide, may_use
+from routing.asks import Ask
+from routing.decisions import Live
+from routing.engine import decide
+from routing.obstacles import may_use
 from routing.snapshot import ModelEntry, ProviderEntry, Snapshot
 from tests.decisions.reading import Case, cases, house
 

@@ -10,7 +10,7 @@ import pytest
 
 from providers.models import LanguageModel
 from providers.registry import KINDS
-from routing.engine import Candidate, Decision
+from routing.decisions import Candidate, Decision
 from routing.fitting import fitting, may_not_fit, needs_of
 from routing.snapshot import ModelEntry, ProviderEntry
 from tests.routing.gate import Gate

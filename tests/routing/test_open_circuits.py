@@ -14,7 +14,7 @@ from providers.errors import TimedOut
 from providers.registry import KINDS
 from routing import circuits
 from routing.breaker import DEFAULT
-from routing.engine import Candidate, Decision
+from routing.decisions import Candidate, Decision
 from routing.shut import LAST_RESORT, without_shut
 from routing.snapshot import ModelEntry, ProviderEntry
 from tests.routing.gate import Gate

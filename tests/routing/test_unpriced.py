@@ -9,8 +9,10 @@ from decimal import Decimal
 from typing import Any
 
 from billing.costs import Rates
+from routing.asks import Ask
 from routing.catalogue import models_body
-from routing.engine import Ask, Live, decide
+from routing.decisions import Live
+from routing.engine import decide
 from routing.snapshot import Memo, ModelEntry, Snapshot
 from tests.decisions.reading import house
 

@@ -14,8 +14,10 @@ from billing.models import Team
 from console import keys as secrets_of_the_house
 from console.audit import fields_of, record_command
 from console.models import User
+from routing.asks import Ask
 from routing.compiler import compile_snapshot
-from routing.engine import Ask, Live, decide
+from routing.decisions import Live
+from routing.engine import decide
 from routing.keys import SHOWN_CHARACTERS, create_key, revoke
 from routing.models import ApiKey
 
