@@ -1,4 +1,4 @@
-"""The front callable: /v1 to the gateway's edge, health to its probes, the rest to Django and Channels.
+"""The front callable: /v1 and /llm to the gateway's edge, health to its probes, the rest to Django and Channels.
 
 It answers the lifespan itself. Under a server without one (daphne, which serves `runserver`) the first request starts
 what the lifespan would have started.
@@ -31,14 +31,15 @@ log = logging.getLogger(__name__)
 
 pages = get_asgi_application()
 sockets = OwnOrigin(AuthMiddlewareStack(URLRouter(websocket_urlpatterns)))
-edge = Edge(body_limit=settings.BODY_LIMIT)
+edge = Edge(body_limit=settings.BODY_LIMIT, plain_prefix=settings.LLM_PREFIX)
+GATEWAY = ("/v1/", f"{settings.LLM_PREFIX}/")
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
     kind = scope["type"]
     if kind == "http":
         path: str = scope["path"]
-        if path.startswith("/v1/"):
+        if path.startswith(GATEWAY):
             await edge(scope, receive, send)
         elif path in health.PATHS:
             await health.application(scope, receive, send)

@@ -321,6 +321,10 @@ CONTENT_SECURITY_POLICY = {
 
 BODY_LIMIT = env.int("BODY_LIMIT", default=20 * 1024 * 1024)
 DRAIN_SECONDS = env.int("DRAIN_SECONDS", default=60)
+# Where the plain endpoints are: generate, providers, use-cases, cost-summary.
+LLM_PREFIX = "/" + env.str("LLM_PREFIX", default="/llm").strip("/ ")
+# What savings are reckoned against, as a model string. Empty: the dearest model that the asking key could use.
+BASELINE_MODEL = env.str("BASELINE_MODEL", default="").strip()
 # Private addresses that providers of a cloud kind may use, as networks: "10.1.0.0/16,192.168.7.5/32".
 PRIVATE_NETWORKS = env.list("PRIVATE_NETWORKS", default=[])
 # A file of further certificate authorities that the gateway trusts when it calls providers.

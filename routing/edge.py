@@ -14,11 +14,13 @@ from functools import partial
 from typing import TypeVar
 
 import orjson
+from django.db import DatabaseError
 
 from billing.records import Payer
 from providers.chat import EmbeddingRequest
 from providers.errors import Interrupted, ProviderError
-from routing import worker
+from routing import summaries, worker
+from routing.callers import Caller
 from routing.catalogue import model_object, models_body
 from routing.counting import Uncountable, asking, count
 from routing.embedding import EmbeddingCall
@@ -28,7 +30,8 @@ from routing.refusal import Refusal
 from routing.repeats import LONGEST_NAME, Again, Conflict
 from routing.wires import messages
 from routing.wires.embeddings import answer_of, parse_embeddings, written
-from routing.wires.openai import Malformed, StreamState
+from routing.wires.openai import Malformed, ParsedChat, StreamState
+from routing.wires.plain import encode_generated, parse_generate
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +45,8 @@ Operation = Callable[[Exchange], Awaitable[None]]
 class Edge:
     """Mounted on /v1. One instance a process."""
 
-    def __init__(self, *, body_limit: int, hold_seconds: float = HOLD_SECONDS) -> None:
+    def __init__(self, *, body_limit: int, hold_seconds: float = HOLD_SECONDS, plain_prefix: str = "/llm") -> None:
+        """`plain_prefix` is where the plain endpoints are found."""
         self.body_limit = body_limit
         self.hold_seconds = hold_seconds
         self._routes: dict[str, dict[str, Operation]] = {
@@ -52,6 +56,10 @@ class Edge:
             "/v1/responses": {"POST": self.chat},
             "/v1/embeddings": {"POST": self.embeddings},
             "/v1/models": {"GET": self.models, "HEAD": self.models},
+            f"{plain_prefix}/generate": {"POST": self.generate},
+            f"{plain_prefix}/providers": {"GET": self.providers},
+            f"{plain_prefix}/use-cases": {"GET": self.use_cases},
+            f"{plain_prefix}/cost-summary": {"GET": self.cost_summary},
         }
         self._model: dict[str, Operation] = {"GET": self.model, "HEAD": self.model}
 
@@ -132,6 +140,10 @@ class Edge:
     async def chat(self, exchange: Exchange) -> None:
         caller = await exchange.caller()
         parsed = exchange.dialect.parse(await exchange.body(self.body_limit))
+        call = self._call(exchange, caller, parsed)
+        await self._run(exchange, call, self._stream if parsed.request.stream else self._plain)
+
+    def _call(self, exchange: Exchange, caller: Caller, parsed: ParsedChat) -> Call:
         hints, metadata = exchange.hints(parsed, caller)
         exchange.watch()
         call = worker.gateway().call(
@@ -147,7 +159,7 @@ class Edge:
             hints=hints,
         )
         call.headers, call.metadata = exchange.headers, metadata
-        await self._run(exchange, call, self._stream if parsed.request.stream else self._plain)
+        return call
 
     async def _run(self, exchange: Exchange, call: C, answer: Callable[[Exchange, C], Awaitable[None]]) -> None:
         async with call:
@@ -238,6 +250,40 @@ class Edge:
             problem = error.problem
             raise exchange.refusal(problem.status, problem.code, problem.message, "model") from None
         await exchange.answer(200, orjson.dumps({"input_tokens": counted.tokens}))
+
+    # -- the plain endpoints -------------------------------------------------------
+
+    async def generate(self, exchange: Exchange) -> None:
+        """A whole answer, and beside it what an application wants to know of it."""
+        caller = await exchange.caller()
+        parsed = parse_generate(await exchange.body(self.body_limit))
+        await self._run(exchange, self._call(exchange, caller, parsed), self._generated)
+
+    async def _generated(self, exchange: Exchange, call: Call) -> None:
+        answer = await call.answer()
+        exchange.describe(call)
+        await exchange.answer(200, encode_generated(answer, call))
+
+    async def providers(self, exchange: Exchange) -> None:
+        caller = await exchange.caller()
+        await exchange.answer(200, summaries.providers_body(worker.gateway().snapshots.current, caller))
+
+    async def use_cases(self, exchange: Exchange) -> None:
+        await exchange.caller()
+        await exchange.answer(200, summaries.use_cases_body(worker.gateway().snapshots.current))
+
+    async def cost_summary(self, exchange: Exchange) -> None:
+        caller = await exchange.caller()
+        snapshot = worker.gateway().snapshots.current
+        try:
+            told = await worker.in_database(lambda: summaries.cost_summary(caller, snapshot))
+        except DatabaseError as error:
+            log.error("a cost summary cannot be read: %s", error)
+            said = "The ledger cannot be read. Try again shortly."
+            raise exchange.refusal(503, "ledger_unavailable", said, retryable=True, retry_after=1.0) from None
+        await exchange.answer(200, orjson.dumps(told))
+
+    # -- the catalogue -------------------------------------------------------------
 
     async def models(self, exchange: Exchange) -> None:
         caller = await exchange.caller()

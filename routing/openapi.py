@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from routing import openapi_dialects
+from django.conf import settings
+
+from routing import openapi_dialects, openapi_plain
 
 _ERROR = {
     "description": "Refused: see the list of codes in docs/api.md.",
@@ -231,8 +233,9 @@ SECURITY: dict[str, Any] = {"key": {"type": "http", "scheme": "bearer", "descrip
 
 def with_gateway(schema: dict[str, Any]) -> dict[str, Any]:
     """The management API's document with the gateway's operations in it."""
-    schema["paths"] = PATHS | openapi_dialects.PATHS | schema["paths"]
+    schema["paths"] = PATHS | openapi_dialects.PATHS | openapi_plain.paths(settings.LLM_PREFIX) | schema["paths"]
     components = schema.setdefault("components", {})
     components["schemas"] = components.get("schemas", {}) | SCHEMAS | openapi_dialects.SCHEMAS
+    components["schemas"] |= openapi_plain.SCHEMAS
     components["securitySchemes"] = components.get("securitySchemes", {}) | SECURITY
     return schema

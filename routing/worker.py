@@ -10,6 +10,10 @@ import logging
 import os
 import secrets
 import socket
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import TypeVar
 
 from django.conf import settings
 
@@ -24,8 +28,13 @@ from routing.gateway import Gateway
 from routing.metrics import METRICS
 from routing.relisting import Relister
 from routing.repeats import Repeats
+from routing.threads import with_fresh_connection
 
 log = logging.getLogger(__name__)
+
+READERS = 2
+
+T = TypeVar("T")
 
 
 class Worker:
@@ -143,6 +152,16 @@ def gateway() -> Gateway:
     if _worker is None:
         raise RuntimeError("The gateway has not been started: await routing.worker.started() first.")
     return _worker.gateway
+
+
+async def in_database(work: Callable[[], T]) -> T:
+    """Something that reads the database, for an operation that is rare: a few at once, beside the loop."""
+    return await asyncio.get_running_loop().run_in_executor(_readers(), with_fresh_connection, work)
+
+
+@cache
+def _readers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(READERS, thread_name_prefix="reader")
 
 
 def in_flight() -> int:

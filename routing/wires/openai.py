@@ -97,7 +97,10 @@ class ParsedChat(msgspec.Struct, frozen=True):
 
 
 def parse_chat(body: bytes) -> ParsedChat:
-    fields = parse_object(body)
+    return read_chat(parse_object(body))
+
+
+def read_chat(fields: Fields) -> ParsedChat:
     model = _parse_field(fields, "model", _model, default='""')
     if "messages" not in fields:
         raise Malformed("'messages' is required.", param="messages", code="missing_required_parameter")

@@ -17,6 +17,7 @@ TWINS = {
     "docs/operating.md": "docs/fr/operating.md",
     "docs/api.md": "docs/fr/api.md",
     "docs/settings.md": "docs/fr/settings.md",
+    "docs/routing.md": "docs/fr/routing.md",
     "docs/costs.md": "docs/fr/costs.md",
     "docs/providers.md": "docs/fr/providers.md",
 }
