@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import msgspec
 import orjson
 
 from billing.costs import NANO
-from providers.chat import ChatAnswer
+from providers.chat import ChatAnswer, Usage
+from routing.asks import Ask
+from routing.decisions import Decision
 from routing.intents import HEADERS
+from routing.snapshot import ModelEntry
 from routing.wires.openai import Malformed, ParsedChat, parse_object, read_chat
-
-if TYPE_CHECKING:
-    from routing.calls import Call
 
 HINTS = frozenset(HEADERS)
 KNOWN = HINTS | {"model", "messages", "temperature", "max_tokens", "top_p", "stop", "seed", "reasoning_effort"}
+
+
+class Answered(Protocol):
+    """A call that has its answer."""
+
+    ask: Ask
+    model: ModelEntry | None
+    decision: Decision | None
+    request_id: str
+
+    @property
+    def usage(self) -> Usage | None: ...
+
+    @property
+    def amount_nano(self) -> int | None: ...
+
+    @property
+    def currency(self) -> str: ...
+
+    def elapsed_ms(self) -> int: ...
 
 
 def parse_generate(body: bytes) -> ParsedChat:
@@ -35,7 +55,7 @@ def parse_generate(body: bytes) -> ParsedChat:
     return read_chat(fields)
 
 
-def encode_generated(answer: ChatAnswer, call: Call) -> bytes:
+def encode_generated(answer: ChatAnswer, call: Answered) -> bytes:
     model, decision, usage = call.model, call.decision, call.usage
     assert model is not None
     assert decision is not None
