@@ -18,7 +18,7 @@ from ninja.openapi.schema import OpenAPISchema
 
 from billing.ids import PREFIX, started_at
 from billing.models import Request
-from routing import worker
+from routing import api_simulate, worker
 from routing.callers import Caller
 from routing.compiler import compile_snapshot
 from routing.counting import Uncountable, asking, count
@@ -53,6 +53,7 @@ def build(*, authenticate: Any, may_see: Judge, version: str, providers: Fleet |
     )
     _errors(api)
     _tokens(api)
+    api_simulate.add(api)
     if providers is not None:
         _providers(api, providers)
 

@@ -100,28 +100,9 @@ class Gateway:
         payer: Payer,
         allowed_models: frozenset[str],
         hints: Hints = NONE,
-        *,
-        use: str = "chat",
+        **more: str,
     ) -> Ask:
-        team = self.snapshots.current.teams.get(payer.team_id) if payer.team_id is not None else None
-        return Ask(
-            request_id=request_id,
-            model=model,
-            team_id=payer.team_id,
-            user_id=payer.user_id,
-            key_id=payer.key_id,
-            allowed_models=allowed_models,
-            use=use,
-            purpose=payer.purpose,
-            use_case=hints.use_case,
-            tier=hints.tier,
-            complexity=hints.complexity,
-            tags=hints.tags,
-            end_user=hints.user,
-            session=hints.session,
-            team=team.slug if team else "",
-            data_policy=team.data_policy if team else "",
-        )
+        return asking(self.snapshots.current, request_id, model, payer, allowed_models, hints, **more)
 
     async def decision_for(self, ask: Ask) -> tuple[Decision, Snapshot]:
         snapshot = self.snapshots.current
@@ -142,3 +123,35 @@ class Gateway:
         if now - self._complained >= COMPLAINT_SECONDS:
             self._complained = now
             log.error("journal: %s", error)
+
+
+def asking(
+    snapshot: Snapshot,
+    request_id: str,
+    model: str,
+    payer: Payer,
+    allowed_models: frozenset[str],
+    hints: Hints = NONE,
+    *,
+    use: str = "chat",
+) -> Ask:
+    """The question of a request, with what the configuration knows of whose it is."""
+    team = snapshot.teams.get(payer.team_id) if payer.team_id is not None else None
+    return Ask(
+        request_id=request_id,
+        model=model,
+        team_id=payer.team_id,
+        user_id=payer.user_id,
+        key_id=payer.key_id,
+        allowed_models=allowed_models,
+        use=use,
+        purpose=payer.purpose,
+        use_case=hints.use_case,
+        tier=hints.tier,
+        complexity=hints.complexity,
+        tags=hints.tags,
+        end_user=hints.user,
+        session=hints.session,
+        team=team.slug if team else "",
+        data_policy=team.data_policy if team else "",
+    )
