@@ -9,8 +9,10 @@ import msgspec
 from msgspec import structs
 
 from providers.chat import Fields
+from routing import complexity
 from routing.asks import Ask
 from routing.fitting import needs_of
+from routing.languages import language_of_request
 from routing.settlement import asked_for
 from routing.snapshot import Snapshot
 
@@ -32,6 +34,11 @@ def completed(
         "output_tokens": asked_for(fields),
         "needs": needs_of(fields),
     }
+    if not ask.complexity:
+        found = complexity.estimate(fields)
+        known |= {"complexity": found.level, "estimated": found.reasons}
+    if "language" in reads:
+        known["language"] = language_of_request(fields)
     wanted = [name.partition(":")[2] for name in reads if name.startswith("header:")]
     if wanted:
         known["headers"] = tuple((name, _text(value)) for name in wanted if (value := headers.get(name.encode())))
