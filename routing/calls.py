@@ -39,7 +39,7 @@ from routing.picking import another_may_do, usable
 from routing.refusal import Refusal, code_of
 from routing.retries import Failure, Step, may_wait, next_step
 from routing.settlement import Outcome, at_most, currency_of, status_of
-from routing.snapshot import ModelEntry, Snapshot
+from routing.snapshot import ExperimentEntry, ModelEntry, Snapshot
 
 if TYPE_CHECKING:
     from routing.gateway import Gateway
@@ -206,10 +206,9 @@ class Call:
         return Step(last.target)
 
     async def _candidates(self) -> tuple[ModelEntry, ...]:
-        if self.ask.use_case and intents.is_open(self.ask.model):
-            self.ask = completed(
-                self.ask, self.request.fields, self.gateway.snapshots.current, self._count, self.headers, self.metadata
-            )
+        current = self.gateway.snapshots.current
+        if current.routing.flags.reads or (self.ask.use_case and intents.is_open(self.ask.model)):
+            self.ask = completed(self.ask, self.request.fields, current, self._count, self.headers, self.metadata)
         decision, snapshot = await self.gateway.decision_for(self.ask)
         decision = narrowed(
             decision, self.ask, snapshot, self._circumstances(decision), self.request.fields, self._count
@@ -218,6 +217,8 @@ class Call:
         self.labels = self._labelled(decision)
         if decision.problem is not None:
             raise self._refusal(decision.problem)
+        if decision.exposes is not None:
+            self._expose(decision.exposes, decision.arm)
         candidates = tuple(each for each in decision.candidates if each.usable)
         if self.extras:
             candidates = tuple(each for each in candidates if each.model.provider.kind.passes_extras)
@@ -228,6 +229,10 @@ class Call:
             self._meant_for = tuple(each.on for each in candidates)
             self._follow(route.chain)
         return tuple(each.model for each in candidates)
+
+    def _expose(self, experiment: ExperimentEntry, arm: str) -> None:
+        unit, name = self.ask.unit(experiment.unit), arm.partition("/")[2]
+        self.gateway.exposures.note(experiment.name, unit, name, self.request_id)
 
     def _circumstances(self, decision: Decision) -> Circumstances:
         breakers, now = self.gateway.breakers, started_at(self.request_id)

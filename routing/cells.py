@@ -8,15 +8,26 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 
-from routing import chains, conditions, engine
-from routing.models import Route, Tier, UseCase
-from routing.snapshot import ModelEntry, RouteEntry, Routing, Snapshot, TierEntry, UseCaseEntry
+from routing import chains, conditions, engine, experiments, flags
+from routing.models import Experiment, Flag, Route, Tier, UseCase
+from routing.snapshot import (
+    Arm,
+    ExperimentEntry,
+    FlagEntry,
+    Flags,
+    ModelEntry,
+    RouteEntry,
+    Routing,
+    Snapshot,
+    TierEntry,
+    UseCaseEntry,
+)
 
 log = logging.getLogger(__name__)
 
 
 def read_routing(snapshot: Snapshot) -> Routing:
-    """Three queries. `snapshot` has the models that the names in the chains mean."""
+    """Five queries. `snapshot` has the models that the names in the chains mean."""
     rows: dict[tuple[str, str], list[RouteEntry]] = defaultdict(list)
     reads: frozenset[str] = frozenset()
     for row in Route.objects.filter(enabled=True).select_related("use_case", "tier").order_by("position", "name"):
@@ -24,6 +35,8 @@ def read_routing(snapshot: Snapshot) -> Routing:
         if entry is not None:
             rows[entry.use_case, entry.tier].append(entry)
             reads |= conditions.reads(row.when)
+    switches = read_flags()
+    running, audience = read_experiments(snapshot)
     return Routing(
         use_cases={row.slug: UseCaseEntry(row.slug, row.name, row.tier) for row in UseCase.objects.all()},
         tiers={
@@ -31,8 +44,46 @@ def read_routing(snapshot: Snapshot) -> Routing:
             for row in Tier.objects.all()
         },
         rows={cell: tuple(entries) for cell, entries in rows.items()},
-        reads=reads,
+        flags=switches,
+        experiments=running,
+        reads=reads | switches.reads | audience,
     )
+
+
+def read_flags() -> Flags:
+    governed: dict[str, list[FlagEntry]] = defaultdict(list)
+    reads: frozenset[str] = frozenset()
+    for row in Flag.objects.order_by("key"):
+        told = {"governs": row.governs, "share": float(row.share), "unit": row.unit, "rules": row.rules}
+        wrong = next(flags.faults(told, row.key), None)
+        if wrong is not None:
+            log.error("flag '%s' is left out: %s %s", row.key, *wrong)
+            continue
+        governed[row.governs].append(flags.compiled(row.key, told, enabled=row.enabled, salt=row.salt))
+        reads |= flags.reads(told)
+    return Flags({name: tuple(entries) for name, entries in governed.items()}, reads)
+
+
+def read_experiments(
+    snapshot: Snapshot,
+) -> tuple[dict[tuple[str, str], tuple[ExperimentEntry, ...]], frozenset[str]]:
+    """Those that run, by their cell, and the attributes that their audiences read."""
+    found: dict[tuple[str, str], list[ExperimentEntry]] = defaultdict(list)
+    reads: frozenset[str] = frozenset()
+    for row in Experiment.objects.filter(enabled=True, ended_at=None).order_by("key"):
+        told = {"arms": row.arms, "unit": row.unit, "when": row.when}
+        wrong = next(experiments.faults(told, row.key, judge=lambda _: ""), None)
+        if wrong is not None:
+            log.error("experiment '%s' is left out: %s %s", row.key, *wrong)
+            continue
+        arms = tuple(
+            Arm(arm["name"], float(arm["weight"]), arm.get("target", ""), meant(arm.get("target", ""), snapshot))
+            for arm in row.arms
+        )
+        entry = ExperimentEntry(row.key, arms, row.unit, row.salt, conditions.compiled(row.when))
+        found[row.use_case, row.tier].append(entry)
+        reads |= conditions.reads(row.when)
+    return {cell: tuple(entries) for cell, entries in found.items()}, reads
 
 
 def _entry(row: Route, snapshot: Snapshot) -> RouteEntry | None:

@@ -17,6 +17,7 @@ from routing.caps import within_cap
 from routing.decisions import Candidate, Decision, Live, Problem
 from routing.engine import decide
 from routing.fitting import fitting, may_not_fit, needs_of
+from routing.flags import by_flags
 from routing.settlement import asked_for
 from routing.shut import without_shut
 from routing.snapshot import Snapshot
@@ -43,6 +44,8 @@ def narrowed(
     count: Callable[[], int],
 ) -> Decision:
     """`count` estimates the tokens of the request: asked only where somebody's window is known."""
+    if snapshot.routing.flags and decision.usable:
+        decision = by_flags(decision, snapshot.routing.flags, ask, around.now)
     if around.shut and decision.usable:
         decision = without_shut(decision, around.shut, around.now.timestamp(), around.last_resort)
     if decision.problem is None and may_not_fit(decision):

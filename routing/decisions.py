@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from routing.snapshot import ModelEntry, RouteEntry
+from routing.snapshot import ExperimentEntry, ModelEntry, RouteEntry
 
 PRICE_UNKNOWN = "unknown"  # said of a model that nobody can price, never of one that is free
 
@@ -50,6 +50,7 @@ class Decision:
     use_case: str = ""
     tier: str = ""
     arm: str = ""  # "<experiment>/<arm>"
+    exposes: ExperimentEntry | None = None
     absent: tuple[tuple[str, str], ...] = ()  # targets that are no model of this house, each with a verdict
     notes: tuple[str, ...] = ()  # what else was looked at: complexity, routes that did not apply
     usable: tuple[ModelEntry, ...] = field(init=False, compare=False)

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from functools import partial
 from typing import TypeVar
 
@@ -19,13 +20,14 @@ from django.db import DatabaseError
 from billing.records import Payer
 from providers.chat import EmbeddingRequest
 from providers.errors import Interrupted, ProviderError
-from routing import summaries, worker
+from routing import flags, summaries, worker
 from routing.callers import Caller
 from routing.catalogue import model_object, models_body
 from routing.counting import Uncountable, asking, count
 from routing.embedding import EmbeddingCall
 from routing.exchange import Exchange, Receive, Scope, Send, forget_cancellation
 from routing.gateway import Call
+from routing.intents import NONE, Hints
 from routing.refusal import Refusal
 from routing.repeats import LONGEST_NAME, Again, Conflict
 from routing.wires import messages
@@ -37,6 +39,8 @@ log = logging.getLogger(__name__)
 
 HOLD_SECONDS = 15.0  # the longest a client waits for a first byte before it gets a comment
 LATE_SECONDS = 5.0  # after its deadline, a stream whose client is slow to read it
+
+DOOR_OF = {"/v1/messages": "messages", "/v1/responses": "responses"}  # as flags call them; all else is chat
 
 C = TypeVar("C", bound=Call)
 Operation = Callable[[Exchange], Awaitable[None]]
@@ -143,8 +147,10 @@ class Edge:
         call = self._call(exchange, caller, parsed)
         await self._run(exchange, call, self._stream if parsed.request.stream else self._plain)
 
-    def _call(self, exchange: Exchange, caller: Caller, parsed: ParsedChat) -> Call:
+    def _call(self, exchange: Exchange, caller: Caller, parsed: ParsedChat, door: str = "") -> Call:
         hints, metadata = exchange.hints(parsed, caller)
+        if worker.gateway().snapshots.current.routing.flags:
+            self._must_be_open(door or DOOR_OF.get(exchange.scope["path"].rstrip("/"), "chat"), exchange, caller, hints)
         exchange.watch()
         call = worker.gateway().call(
             parsed.request,
@@ -160,6 +166,15 @@ class Edge:
         )
         call.headers, call.metadata = exchange.headers, metadata
         return call
+
+    def _must_be_open(self, door: str, exchange: Exchange, caller: Caller, hints: Hints = NONE) -> None:
+        """A door of the gateway may be closed by a flag, for all or for some."""
+        payer = Payer("api", caller.team_id, caller.user_id, caller.key_id)
+        gateway = worker.gateway()
+        ask = gateway.asking(exchange.request_id, "", payer, caller.allowed_models, hints)
+        why = flags.off(gateway.snapshots.current.routing.flags, f"feature:{door}", ask, datetime.now(UTC))
+        if why:
+            raise exchange.refusal(403, "feature_off", f"This is switched off here: {why}.")
 
     async def _run(self, exchange: Exchange, call: C, answer: Callable[[Exchange, C], Awaitable[None]]) -> None:
         async with call:
@@ -218,6 +233,8 @@ class Edge:
     async def embeddings(self, exchange: Exchange) -> None:
         caller = await exchange.caller()
         parsed = parse_embeddings(await exchange.body(self.body_limit))
+        if worker.gateway().snapshots.current.routing.flags:
+            self._must_be_open("embeddings", exchange, caller)
         exchange.watch()
         call = EmbeddingCall(
             worker.gateway(),
@@ -257,7 +274,7 @@ class Edge:
         """A whole answer, and beside it what an application wants to know of it."""
         caller = await exchange.caller()
         parsed = parse_generate(await exchange.body(self.body_limit))
-        await self._run(exchange, self._call(exchange, caller, parsed), self._generated)
+        await self._run(exchange, self._call(exchange, caller, parsed, "plain"), self._generated)
 
     async def _generated(self, exchange: Exchange, call: Call) -> None:
         answer = await call.answer()

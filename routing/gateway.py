@@ -24,6 +24,7 @@ from routing.breaker import Breakers
 from routing.calls import Call
 from routing.decisions import Decision
 from routing.engine import decide
+from routing.exposures import Exposures
 from routing.intents import NONE, Hints
 from routing.load import Load
 from routing.refusal import Refusal, code_of
@@ -68,6 +69,7 @@ class Gateway:
         self.retries = retries
         self.draw = draw
         self.load = Load()
+        self.exposures = Exposures()
         self.breakers = Breakers() if breakers is None else breakers
         self._relist = relist
         self._complained = -COMPLAINT_SECONDS

@@ -13,9 +13,10 @@ from routing.asks import Ask
 from routing.bucketing import pick, place
 from routing.caps import expected_cost, money
 from routing.decisions import Candidate, Decision, Live, Problem
+from routing.experiments import arm_of
 from routing.nearest import Names
 from routing.obstacles import abides, may_use, obstacle
-from routing.snapshot import ModelEntry, RouteEntry, Snapshot, TierEntry, UseCaseEntry
+from routing.snapshot import Arm, ExperimentEntry, ModelEntry, RouteEntry, Snapshot, TierEntry, UseCaseEntry
 
 Place = tuple[str, frozenset[str], str]  # a target, what it steps in for, and why it stands here
 MOST_REMEMBERED = 4096
@@ -33,14 +34,18 @@ def routed(ask: Ask, snapshot: Snapshot, live: Live, *, now: datetime) -> Decisi
     if route is None or not any(route.targets.values()):
         return None
     places, drawn = _in_order(route, ask, live, now)
+    met = _arm(route, tier, ask, snapshot, now)
+    if met is not None and met[1].target:
+        places = [(met[1].target, frozenset(), f"arm {met[1].name} of {met[0].key}"), *places]
+    arm = f"{met[0].key}/{met[1].name}" if met else ""
     team = ask.team_id if snapshot.restricted else None
-    question = (route.number, tier.slug if tier else "", tuple(places), ask.allowed_models, ask.use, team)
+    question = (route.number, tier.slug if tier else "", tuple(places), ask.allowed_models, ask.use, team, arm)
     remembered = snapshot.memo.routed
     found = remembered.get((question, ask.data_policy))
     if found is None:
         if len(remembered) >= MOST_REMEMBERED:
             remembered.clear()
-        found = remembered[question, ask.data_policy] = _decision(route, places, drawn, ask, tier)
+        found = remembered[question, ask.data_policy] = _decision(route, places, drawn, ask, tier, met)
     decision: Decision = found
     return decision
 
@@ -62,6 +67,21 @@ def _route(
         for row in rows.get(cell, ()):
             if row.test is None or row.test(ask, now):
                 return row
+    return None
+
+
+def _arm(
+    route: RouteEntry, tier: TierEntry | None, ask: Ask, snapshot: Snapshot, now: datetime
+) -> tuple[ExperimentEntry, Arm] | None:
+    """The first experiment of the cell whose audience this is."""
+    running = snapshot.routing.experiments
+    if not running:
+        return None
+    for cell in ((route.use_case, tier.slug), (route.use_case, "")) if tier else ((route.use_case, ""),):
+        for experiment in running.get(cell, ()):
+            arm = arm_of(experiment, ask, now)
+            if arm is not None:
+                return experiment, arm
     return None
 
 
@@ -136,12 +156,20 @@ def _cost(route: RouteEntry, name: str, ask: Ask, now: datetime) -> int | None:
 # -- who of them can ----------------------------------------------------------------------
 
 
-def _decision(route: RouteEntry, places: list[Place], drawn: str, ask: Ask, tier: TierEntry | None) -> Decision:
+def _decision(
+    route: RouteEntry,
+    places: list[Place],
+    drawn: str,
+    ask: Ask,
+    tier: TierEntry | None,
+    met: tuple[ExperimentEntry, Arm] | None,
+) -> Decision:
+    targets = {**route.targets, met[1].target: met[1].models} if met else route.targets
     candidates: list[Candidate] = []
     absent: list[tuple[str, str]] = []
     seen: set[str] = set()
     for name, on, words in places:
-        models = route.targets[name]
+        models = targets[name]
         if not models:
             absent.append((name, f"not connected ({words})"))
         for model in models:
@@ -159,6 +187,8 @@ def _decision(route: RouteEntry, places: list[Place], drawn: str, ask: Ask, tier
         route=route,
         use_case=route.use_case,
         tier=tier.slug if tier else "",
+        arm=f"{met[0].key}/{met[1].name}" if met else "",
+        exposes=met[0] if met else None,
         absent=tuple(absent),
     )
 

@@ -129,12 +129,65 @@ class RouteEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class FlagRule:
+    on: bool
+    test: Test | None = None  # None: everybody
+    words: str = "always"
+
+
+@dataclass(frozen=True, slots=True)
+class FlagEntry:
+    key: str
+    governs: str
+    enabled: bool = True
+    share: float = 100.0  # per cent
+    unit: str = "team"
+    salt: int = 1
+    rules: tuple[FlagRule, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """By what they govern, so that a decision looks only at those that concern it."""
+
+    by_governed: Mapping[str, tuple[FlagEntry, ...]] = field(default_factory=dict)
+    reads: frozenset[str] = frozenset()  # attributes of an ask that some rule looks at
+
+    def __bool__(self) -> bool:
+        return bool(self.by_governed)
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    name: str
+    weight: float
+    target: str  # asked first; empty: the route as it is
+    models: tuple[ModelEntry, ...] = ()  # what the target means here
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentEntry:
+    key: str
+    arms: tuple[Arm, ...]
+    unit: str = "user"
+    salt: int = 1
+    test: Test | None = None  # its audience; None: everybody
+
+    @property
+    def name(self) -> str:
+        """As exposures are kept under: dealing anew begins a new count."""
+        return f"{self.key}#{self.salt}"
+
+
+@dataclass(frozen=True, slots=True)
 class Routing:
     """How an intent finds its models."""
 
     use_cases: Mapping[str, UseCaseEntry] = field(default_factory=dict)
     tiers: Mapping[str, TierEntry] = field(default_factory=dict)
     rows: Mapping[tuple[str, str], tuple[RouteEntry, ...]] = field(default_factory=dict)  # by use case and tier
+    flags: Flags = field(default_factory=Flags)
+    experiments: Mapping[tuple[str, str], tuple[ExperimentEntry, ...]] = field(default_factory=dict)  # by cell
     reads: frozenset[str] = frozenset()  # attributes of an ask that some condition looks at
 
 

@@ -77,6 +77,7 @@ class Worker:
         self._tasks = [
             asyncio.create_task(self.snapshots.watch(), name="snapshot watch"),
             asyncio.create_task(METRICS.keep_publishing(), name="metrics"),
+            asyncio.create_task(self.gateway.exposures.keep_writing(), name="exposures"),
         ]
 
     def _count(self) -> None:
@@ -93,12 +94,17 @@ class Worker:
             "Targets that are left alone, as this process sees it.",
             lambda: sum(state.open for state in self.breakers.states.values()),
         )
+        METRICS.gauge(
+            "relayhouse_exposures_unwritten", "Exposures not in the database.", lambda: self.gateway.exposures.waiting
+        )
         METRICS.gauge("relayhouse_api_keys_held", "API keys in the caches of the workers.", lambda: len(self.keys))
 
     async def stop(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._tasks:
+            await self.gateway.exposures.flush()
         await self.connector.close()
         await self.repeats.close()
         await self.snapshots.close()

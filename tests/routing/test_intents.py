@@ -10,7 +10,7 @@ import pytest
 
 from billing.models import Team
 from routing.keys import create_key
-from routing.models import Route, Tier, UseCase
+from routing.models import Experiment, Exposure, Flag, Route, Tier, UseCase
 from tests.routing.gate import MESSAGES, Gate, connect
 from tests.upstream import Upstream
 
@@ -209,3 +209,29 @@ def test_a_team_that_is_local_only_opens_no_socket_to_a_cloud(house: Gate, path:
             house.team.refresh_from_db()
             house.team.save()
             house.refresh()
+
+
+def test_flags_and_experiments_act_on_real_requests(house: Gate) -> None:
+    lay(house, chain("a:ok", {"target": "b:ok"}))
+    off = Flag.objects.create(key="no-a", governs="provider:a", share=0)
+    door = Flag.objects.create(key="no-messages", governs="feature:messages", enabled=False)
+    arms = [{"name": "A", "weight": 0, "target": ""}, {"name": "B", "weight": 100, "target": "b:slow"}]
+    trial = Experiment.objects.create(key="slower", use_case="code", arms=arms, unit="user")
+    house.refresh()
+    try:
+        got = house.chat("auto/code", headers={"x-relayhouse-user": "u-9"})
+        assert (got.status, got.headers["x-relayhouse-provider"]) == (200, "b")
+        records = house.records(got.request_id)
+        assert records.entries[0].arm == "slower/B"
+        assert (records.attempts[0].provider, records.attempts[0].model) == ("b", "slow")
+        verdicts = {each["model"]: each["verdict"] for each in records.request.decision["candidates"]}
+        assert verdicts["a:ok"] == "flag 'no-a': on for 0 % by team"
+        found = house.until(lambda: list(Exposure.objects.filter(experiment="slower#1")), "no exposure was written")
+        assert [(each.arm, each.request_id) for each in found] == [("B", got.request_id)]
+        body = json.dumps({"model": "b:ok", "max_tokens": 5, "messages": MESSAGES}).encode()
+        assert house.post(body, path="/v1/messages").status == 403
+        assert house.post(body).status == 200
+    finally:
+        for row in (off, door, trial):
+            row.delete()
+        house.refresh()
