@@ -40,7 +40,7 @@ def within_cap(decision: Decision, ask: Ask, snapshot: Snapshot, now: float) -> 
     tier = snapshot.routing.tiers.get(decision.tier)
     if tier is None or tier.most_nano is None:
         return decision
-    candidates = tuple(_judged(each, tier, ask, now) for each in decision.candidates)
+    candidates = tuple([_judged(each, tier, ask, now) for each in decision.candidates])
     if all(new is old for new, old in zip(candidates, decision.candidates, strict=True)):
         return decision
     if any(each.usable for each in candidates):
@@ -62,9 +62,10 @@ def _judged(candidate: Candidate, tier: TierEntry, ask: Ask, now: float) -> Cand
 
 def _over(model: ModelEntry, tier: TierEntry, ask: Ask, now: float) -> str:
     assert tier.most_nano is not None
-    rates, cost = model.rates_at(now), expected_cost(model, ask, now)
-    if rates is None or cost is None:
+    rates = model.rates_at(now)
+    if rates is None:
         return f"its price is not known, and tier {tier.slug} has a maximum"
+    cost = likely(ask.input_tokens, expected_output(ask), rates)
     if rates.currency != tier.currency and cost:
         return f"its price is in {rates.currency}, and the maximum of tier {tier.slug} in {tier.currency}"
     if cost <= tier.most_nano:

@@ -16,13 +16,14 @@ from routing.asks import Ask
 from routing.caps import within_cap
 from routing.decisions import Candidate, Decision, Live, Problem
 from routing.engine import decide
-from routing.fitting import fitting, may_not_fit, needs_of
+from routing.fitting import fitting, needs_of
 from routing.flags import by_flags
 from routing.settlement import asked_for
 from routing.shut import without_shut
 from routing.snapshot import Snapshot
 
 NOTHING_LIVE = Live()
+NOTHING: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ def narrowed(
         decision = by_flags(decision, snapshot.routing.flags, ask, around.now)
     if around.shut and decision.usable:
         decision = without_shut(decision, around.shut, around.now.timestamp(), around.last_resort)
-    if decision.problem is None and may_not_fit(decision):
+    if decision.problem is None and (decision.shortest or decision.lacks):
         decision = _fitting(decision, fields, count)
     if decision.tier and decision.problem is None:
         decision = within_cap(decision, ask, snapshot, around.now.timestamp())
@@ -58,10 +59,14 @@ def narrowed(
 
 
 def _fitting(decision: Decision, fields: Fields, count: Callable[[], int]) -> Decision:
+    needs = needs_of(fields) if decision.lacks else NOTHING
+    if not decision.shortest:
+        return decision if needs.isdisjoint(decision.lacks) else fitting(decision, needs, 0, 0)
     answer, tokens = asked_for(fields), count()
-    if any(model.context and tokens + answer > model.context for model in decision.usable):
-        tokens = count_request_exactly("", fields)  # the estimate is rather too high; a refusal must not be
-    return fitting(decision, needs_of(fields), tokens, answer)
+    if tokens + answer <= decision.shortest:
+        return decision if needs.isdisjoint(decision.lacks) else fitting(decision, needs, tokens, answer)
+    tokens = count_request_exactly("", fields)  # the estimate is rather too high; a refusal must not be
+    return fitting(decision, needs, tokens, answer)
 
 
 def in_their_turn(decision: Decision) -> Decision:

@@ -54,11 +54,15 @@ class Decision:
     absent: tuple[tuple[str, str], ...] = ()  # targets that are no model of this house, each with a verdict
     notes: tuple[str, ...] = ()  # what else was looked at: complexity, routes that did not apply
     usable: tuple[ModelEntry, ...] = field(init=False, compare=False)
+    shortest: int = field(init=False, compare=False)  # window of those usable; 0: none is known
+    lacks: frozenset[str] = field(init=False, compare=False)  # what some of those usable cannot do
     _json: bytes = field(init=False, compare=False, repr=False, default=b"")
 
     def __post_init__(self) -> None:
         usable = tuple([candidate.model for candidate in self.candidates if candidate.usable])
         object.__setattr__(self, "usable", usable)
+        object.__setattr__(self, "shortest", min([model.context for model in usable if model.context], default=0))
+        object.__setattr__(self, "lacks", frozenset().union(*[model.lacks for model in usable]))
 
     def as_json(self) -> bytes:
         """As it is stored with the request. Encoded once: the same decision is given to many requests."""

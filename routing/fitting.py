@@ -38,11 +38,6 @@ def needs_of(fields: Fields) -> frozenset[str]:
     return frozenset(needs)
 
 
-def may_not_fit(decision: Decision) -> bool:
-    """Whether there is anything to look at: most of the time there is not."""
-    return any(model.lacks or model.context for model in decision.usable)
-
-
 def fitting(decision: Decision, needs: frozenset[str], tokens: int, answer: int) -> Decision:
     """Without the candidates that cannot do it. `tokens` are those of the request, `answer` those it asks for."""
     candidates = tuple(_judged(each, needs, tokens, answer) for each in decision.candidates)

@@ -6,7 +6,7 @@ switched off is off for everybody, at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -42,7 +42,11 @@ def verdict(flag: FlagEntry, ask: Ask, now: datetime) -> tuple[bool, str]:
 
 def off(flags: Flags, governed: str, ask: Ask, now: datetime) -> str:
     """Why what is governed is off for this ask; empty: it is on."""
-    for flag in flags.by_governed.get(governed, ()):
+    return _off(flags.by_governed.get(governed, ()), ask, now)
+
+
+def _off(governing: Iterable[FlagEntry], ask: Ask, now: datetime) -> str:
+    for flag in governing:
         on, why = verdict(flag, ask, now)
         if not on:
             return f"flag '{flag.key}': {why}"
@@ -51,7 +55,12 @@ def off(flags: Flags, governed: str, ask: Ask, now: datetime) -> str:
 
 def by_flags(decision: Decision, flags: Flags, ask: Ask, now: datetime) -> Decision:
     """Without the candidates that a flag is off for."""
-    candidates = tuple(_judged(each, flags, ask, now) for each in decision.candidates)
+    concerned = any(
+        model.string in flags.of_models or model.provider.slug in flags.of_providers for model in decision.usable
+    )
+    if not concerned:
+        return decision
+    candidates = tuple([_judged(each, flags, ask, now) for each in decision.candidates])
     if all(new is old for new, old in zip(candidates, decision.candidates, strict=True)):
         return decision
     left = replace(decision, candidates=candidates)
@@ -65,7 +74,8 @@ def _judged(candidate: Candidate, flags: Flags, ask: Ask, now: datetime) -> Cand
     if not candidate.usable:
         return candidate
     model = candidate.model
-    why = off(flags, f"model:{model.string}", ask, now) or off(flags, f"provider:{model.provider.slug}", ask, now)
+    governing = (*flags.of_models.get(model.string, ()), *flags.of_providers.get(model.provider.slug, ()))
+    why = _off(governing, ask, now)
     return replace(candidate, usable=False, verdict=why, because="unavailable") if why else candidate
 
 

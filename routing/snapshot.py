@@ -69,10 +69,10 @@ class ModelEntry:
     prices: tuple[Rates, ...] = ()  # newest first
     created: int = 0  # seconds since the epoch
     other_names: frozenset[str] = frozenset()  # aliases, and its string under former slugs of the provider
+    string: str = field(init=False, compare=False)  # "<provider's slug>:<model id>", asked for many times a request
 
-    @property
-    def string(self) -> str:
-        return f"{self.provider.slug}:{self.model_id}"
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "string", f"{self.provider.slug}:{self.model_id}")
 
     @property
     def offered(self) -> bool:
@@ -152,6 +152,13 @@ class Flags:
 
     by_governed: Mapping[str, tuple[FlagEntry, ...]] = field(default_factory=dict)
     reads: frozenset[str] = frozenset()  # attributes of an ask that some rule looks at
+    of_providers: Mapping[str, tuple[FlagEntry, ...]] = field(init=False)  # by slug
+    of_models: Mapping[str, tuple[FlagEntry, ...]] = field(init=False)  # by model string
+
+    def __post_init__(self) -> None:
+        for name, head in (("of_providers", "provider:"), ("of_models", "model:")):
+            found = {key.removeprefix(head): flags for key, flags in self.by_governed.items() if key.startswith(head)}
+            object.__setattr__(self, name, found)
 
     def __bool__(self) -> bool:
         return bool(self.by_governed)

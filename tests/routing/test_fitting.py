@@ -11,7 +11,7 @@ import pytest
 from providers.models import LanguageModel
 from providers.registry import KINDS
 from routing.decisions import Candidate, Decision
-from routing.fitting import fitting, may_not_fit, needs_of
+from routing.fitting import fitting, needs_of
 from routing.snapshot import ModelEntry, ProviderEntry
 from tests.routing.gate import Gate
 from tests.upstream import Upstream
@@ -51,8 +51,8 @@ def test_what_a_request_needs(fields: dict[str, Any], needs: set[str]) -> None:
 
 
 def test_nothing_known_refuses_nothing() -> None:
-    assert not may_not_fit(decision(entry("a")))
     told = decision(entry("a"))
+    assert (told.shortest, told.lacks) == (0, frozenset())
     assert fitting(told, frozenset({"vision"}), 10**9, 10**9) is told
 
 
