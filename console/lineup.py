@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -126,37 +125,22 @@ class Row:
         return {"deprecated": "warn", "retired": "bad", "preview": "info"}.get(self.model.stage, "")
 
 
-# What a chip narrows the list to.
-TRAITS: Mapping[str, tuple[str | Promise, Callable[[Row], bool]]] = {
-    "tools": (_("Tools"), lambda row: row.can("tools") == YES),
-    "vision": (pgettext_lazy("of a model", "Vision"), lambda row: row.can("vision") == YES),
-    "json": (_("JSON schema"), lambda row: row.can("structured_output") == YES),
-    "reasoning": (_("Reasoning"), lambda row: row.can("reasoning") == YES),
-    "embeddings": (_("Embeddings"), lambda row: row.embeds),
-    "eu": (_("EU hosted"), lambda row: row.is_eu),
-    "long": (_("Over 200k"), lambda row: (row.model.context or 0) > LONG),
-    "local": (_("Local"), lambda row: row.is_local),
-}
-
-
 def visible_models(person: User) -> QuerySet[LanguageModel]:
     """All of them to whoever runs the gateway; to others those that answer them."""
     rows = LanguageModel.objects.select_related("provider")
-    if can(person, "providers.see"):
+    closed = closed_providers(person)
+    if closed is None:
         return rows
+    return rows.filter(active=True, only_as_fallback=False).exclude(provider__in=closed)
+
+
+def closed_providers(person: User) -> list[int] | None:
+    """Numbers of those that do not answer this person. None: whoever runs the gateway sees all of them."""
+    if can(person, "providers.see"):
+        return None
     teams = {membership.team_id for membership in memberships_of(person)}
-    closed = [
-        pk for pk, only in Provider.objects.values_list("pk", "only_teams") if only and teams.isdisjoint(set(only))
-    ]
-    offered = rows.filter(active=True, only_as_fallback=False, provider__enabled=True, provider__inactive_reason="")
-    return offered.exclude(provider__in=closed)
-
-
-def rows_of(person: User, now: datetime) -> list[Row]:
-    models = list(visible_models(person).order_by("provider__priority", "provider__slug", "model_id"))
-    costs = costs_at(now)
-    served = Counter(canonical for canonical, _provider in {(m.canonical, m.provider_id) for m in models if m.active})
-    return [Row(model, costs.get(model.pk), served[model.canonical] if model.canonical else 1) for model in models]
+    told = Provider.objects.order_by("pk").values_list("pk", "enabled", "inactive_reason", "only_teams")
+    return [pk for pk, on, reason, only in told if not on or reason or (only and teams.isdisjoint(only))]
 
 
 def costs_at(now: datetime, only: Iterable[int] | None = None) -> dict[int, Cost]:

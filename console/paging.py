@@ -7,6 +7,7 @@ import binascii
 import json
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from functools import reduce
 from typing import Any, Generic, TypeVar, cast
 
@@ -27,7 +28,7 @@ class Page(Generic[Row]):
 def page_of(rows: QuerySet[Row], by: tuple[str, ...], cursor: str = "", size: int = SIZE) -> Page[Row]:
     """One page ordered by these fields; `-name` goes down. The last field must be unique."""
     wanted = rows.order_by(*by)
-    seen = _opened(cursor, len(by))
+    seen = opened(cursor, len(by))
     if seen:
         try:
             wanted = wanted.filter(_after(by, seen))
@@ -40,7 +41,9 @@ def page_of(rows: QuerySet[Row], by: tuple[str, ...], cursor: str = "", size: in
 
 
 def _after(by: tuple[str, ...], seen: list[Any]) -> Q:
-    """(a, b) > (x, y) spelt out, because the directions may differ."""
+    """(a, b) > (x, y) spelt out, because the directions may differ. An index needs a bound of its own to begin at."""
+    first = by[0].removeprefix("-")
+    bound = Q(**{f"{first}__{'lte' if by[0].startswith('-') else 'gte'}": seen[0]})
     condition = Q()
     equal = Q()
     for field, value in zip(by, seen, strict=True):
@@ -48,20 +51,21 @@ def _after(by: tuple[str, ...], seen: list[Any]) -> Q:
         further = Q(**{f"{name}__{'lt' if field.startswith('-') else 'gt'}": value})
         condition |= equal & further
         equal &= Q(**{name: value})
-    return condition
+    return bound & condition
 
 
 def _closed(row: Model, by: tuple[str, ...]) -> str:
     values = [reduce(getattr, field.removeprefix("-").split("__"), cast(Any, row)) for field in by]
-    text = json.dumps([v.isoformat() if isinstance(v, datetime) else v for v in values], ensure_ascii=False)
+    plain = [v.isoformat() if isinstance(v, datetime) else str(v) if isinstance(v, Decimal) else v for v in values]
+    text = json.dumps(plain, ensure_ascii=False)
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def _opened(cursor: str, fields: int) -> list[Any]:
+def opened(cursor: str, fields: int) -> list[Any]:
     """A cursor that we did not write starts at the first page."""
     try:
         values = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except (binascii.Error, ValueError, UnicodeDecodeError):
         return []
-    fits = isinstance(values, list) and len(values) == fields and all(isinstance(v, str | int) for v in values)
-    return values if fits else []
+    plain = isinstance(values, list) and all(isinstance(v, str | int) and "\0" not in str(v) for v in values)
+    return values if plain and len(values) == fields else []

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from django.urls import path
 
-from console.views import models
+from console.views import lineup, models
 
 urlpatterns = [
-    path("models/", models.index, name="model-list"),
+    path("models/", lineup.index, name="model-list"),
     path("models/<int:pk>/", models.detail, name="model-detail"),
     path("models/<int:pk>/facts/", models.override, name="model-override"),
     path("models/<int:pk>/offer/", models.offer, name="model-offer"),

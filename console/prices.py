@@ -7,6 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from django.core.cache import cache
 from django.db.models import Prefetch
 from django.utils import timezone
 from django.utils.functional import Promise
@@ -20,10 +21,12 @@ from billing.syncing import open_proposals
 from console import formats
 from console.access import can
 from console.models import User
+from providers.models import current_revision
 from providers.registry import KINDS, Kind
 
 MOST_SHOWN = 50
 MOST_NAMED = 8
+FRESH_SECONDS = 60
 
 # In the order of costs.BUCKETS; per request stands last, where -1 finds it.
 BUCKETS: tuple[str | Promise, ...] = (
@@ -68,15 +71,26 @@ def proposals_for(person: User, now: datetime | None = None) -> dict[str, Any]:
     now = now or timezone.now()
     found = open_proposals()
     rows = found.prefetch_related(Prefetch("model__prices", Price.objects.order_by("valid_from", "id")))
-    missing = unpriced()
-    names = list(missing.order_by("provider__slug", "model_id").select_related("provider")[:MOST_NAMED])
+    names, missing = _unpriced()
     return {
         "proposals": [_shown(each, now) for each in rows[:MOST_SHOWN]],
         "proposal_count": found.count(),
-        "unpriced": [str(model) for model in names],
-        "unpriced_count": missing.count(),
+        "unpriced": names,
+        "unpriced_count": missing,
         "may_price": can(person, "models.change"),
     }
+
+
+def _unpriced() -> tuple[list[str], int]:
+    """The first names and how many there are. Counted once a revision: it looks at every model."""
+    key = f"prices.unpriced.{current_revision()[0]}"
+    kept: tuple[list[str], int] | None = cache.get(key)
+    if kept is None:
+        missing = unpriced()
+        named = missing.order_by("provider__slug", "model_id").select_related("provider")[:MOST_NAMED]
+        kept = [str(model) for model in named], missing.count()
+        cache.set(key, kept, FRESH_SECONDS)
+    return kept
 
 
 def _shown(proposal: PriceProposal, now: datetime) -> Proposed:

@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from django.db import models, transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, Value
+from django.db.models.functions import Coalesce, Lower, NullIf
 from django.utils import timezone
 from django.utils.text import slugify
 from django.utils.translation import gettext_lazy as _
@@ -218,12 +219,23 @@ class LanguageModel(Decisive):
     # True when the provider's own list named it; a row the list no longer names is kept, but not offered.
     listed = models.BooleanField(default=False)
     created_at = models.DateTimeField(default=timezone.now)
+    # The name that lists show, as they sort it. The database keeps it, whoever writes the row.
+    shown = models.GeneratedField(
+        expression=Lower(Coalesce(NullIf("name", Value("")), "model_id")),
+        output_field=models.CharField(max_length=200),
+        db_persist=True,
+        serialize=False,
+    )
 
     objects = ModelQuerySet.as_manager()
 
     class Meta:
         ordering = ["provider_id", "model_id"]
         constraints = [models.UniqueConstraint(fields=["provider", "model_id"], name="model_id_per_provider")]
+        indexes = [
+            models.Index(fields=["shown", "id"], name="model_by_shown"),
+            models.Index(fields=["context", "id"], name="model_by_context"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.provider.slug}:{self.model_id}"

@@ -48,3 +48,16 @@ def test_a_change_is_accepted(changes: None, open_page: Any) -> None:
     alpha.get_by_role("button", name="Accept").click()
     expect(page.get_by_text("openai:alpha has its new price.")).to_be_visible()
     expect(page.get_by_role("group", name=re.compile("^(alpha|beta)$"))).to_have_count(1)
+
+
+def test_what_was_accepted_is_taken_back(changes: None, open_page: Any) -> None:
+    page = open_page("/models/prices/", CLAIRE, width=NARROW)
+    beta = page.get_by_role("group", name="beta")
+    beta.get_by_role("button", name="Accept").click()
+    toast = page.locator("#toasts")
+    expect(toast).to_contain_text("openai:beta has its new price.")
+    assert faults(page) == []
+    toast.get_by_role("button", name="Undo").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#toasts")).to_contain_text("openai:beta has its former price again.")
+    expect(beta.get_by_role("button", name="Accept")).to_be_visible()

@@ -197,15 +197,6 @@ def test_what_is_off_or_retired_is_shown_when_asked_for(client: Any, lineup: dic
     assert len(names(client.get("/models/?state=all"))) == 4
 
 
-def test_it_is_turned_over(client: Any, cloud: Provider) -> None:
-    for number in range(15):
-        make_price(make_model(cloud, f"m-{number:02}"), str(number + 1))
-    first = client.get("/models/")
-    assert names(first) == [f"openai:m-{number:02}" for number in range(12)]
-    assert "Showing 12 of 15" in first.content.decode()
-    assert names(client.get(f"/models/{first.context['next']}")) == ["openai:m-12", "openai:m-13", "openai:m-14"]
-
-
 def test_htmx_gets_the_table_and_the_filters_that_follow(client: Any, lineup: dict[str, LanguageModel]) -> None:
     answer = client.get("/models/?can=tools", headers=HTMX)
     page = answer.content.decode()
@@ -221,11 +212,3 @@ def test_up_to_four_are_compared(client: Any, lineup: dict[str, LanguageModel]) 
     assert page.count('<a class="name"') == 4
     assert "Back to the list" in page
     assert "Back to the list" not in client.get("/models/?view=compare").content.decode()
-
-
-def test_the_number_of_queries_does_not_grow(client: Any, cloud: Provider, django_assert_max_num_queries: Any) -> None:
-    for number in range(40):
-        make_price(make_model(cloud, f"m-{number:02}"))
-    client.get("/models/")
-    with django_assert_max_num_queries(16):
-        client.get("/models/")
