@@ -439,6 +439,7 @@ class Call:
             code=finished.error_code,
             duration_ms=finished.duration_ms,
             first_token_ms=finished.first_token_ms,
+            attempts=finished.attempts,
         )
 
     def _settled(self, attempt: Attempt, error: BaseException | None) -> Settled | None:
@@ -448,7 +449,11 @@ class Call:
         attempt.settled = True
         self.gateway.load.end(attempt.model.string, self.first_token_ms if error is None else None)
         self._note(attempt, error)
-        self.outcome = attempt.outcome(error, self.input_estimate)
+        self.outcome = outcome = attempt.outcome(error, self.input_estimate)
+        if outcome.usage is not None:
+            model = attempt.model
+            name, currency = model.model_id.partition("?")[0], attempt.opened.currency if attempt.opened else ""
+            METRICS.used(model.provider.slug, name, outcome.buckets, outcome.amount_nano, currency)
         message = error.message if isinstance(error, ProviderError) else ""
         return attempt.settled_as(self.outcome, code_of(error), message, self.first_token_ms)
 

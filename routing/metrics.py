@@ -33,6 +33,13 @@ Labels = tuple[str, str, str, str]  # provider, model, status, code
 LABELS = ("provider", "model", "status", "code")
 
 
+# What is added up of attempts: provider, model, and a kind of token or "cost" with its currency.
+Used = tuple[str, str, str, str]
+BUCKETS = ("input", "cached", "cache_write", "output", "reasoning", "audio")
+COST = "cost"
+NANO = 10**9
+
+
 class Counts(msgspec.Struct, array_like=True):
     """How often, how long, and how long until the first token; a bucket holds what its predecessors do not."""
 
@@ -42,12 +49,14 @@ class Counts(msgspec.Struct, array_like=True):
     firsts: int = 0
     first_ms: int = 0
     first_tokens: list[int] = msgspec.field(default_factory=lambda: [0] * (len(FIRST_TOKENS) + 1))
+    rerouted: int = 0  # answered by another than the first that was asked
 
     def add(self, other: Counts) -> None:
         self.requests += other.requests
         self.duration_ms += other.duration_ms
         self.firsts += other.firsts
         self.first_ms += other.first_ms
+        self.rerouted += other.rerouted
         for mine, theirs in ((self.durations, other.durations), (self.first_tokens, other.first_tokens)):
             for number, more in enumerate(theirs[: len(mine)]):
                 mine[number] += more
@@ -58,6 +67,7 @@ class Published(msgspec.Struct):
 
     series: list[tuple[Labels, Counts]]
     gauges: dict[str, float]
+    used: list[tuple[Used, int]] = []
 
 
 _decoder = msgspec.json.Decoder(Published)
@@ -68,13 +78,22 @@ class Metrics:
 
     def __init__(self) -> None:
         self._series: dict[Labels, Counts] = {}
+        self._used: dict[Used, int] = {}
         self._gauges: dict[str, tuple[str, Callable[[], float]]] = {}
         self._file: Path | None = None
         self._lock = -1
         self._published: bytes = b""
 
     def finished(
-        self, *, provider: str, model: str, status: str, code: str, duration_ms: int, first_token_ms: int | None
+        self,
+        *,
+        provider: str,
+        model: str,
+        status: str,
+        code: str,
+        duration_ms: int,
+        first_token_ms: int | None,
+        attempts: int = 1,
     ) -> None:
         """A request ended. Called by the gateway, once each."""
         labels = (provider, model, status, code)
@@ -84,10 +103,25 @@ class Metrics:
         counts.requests += 1
         counts.duration_ms += duration_ms
         counts.durations[bisect_left(_DURATIONS_MS, duration_ms)] += 1
+        if attempts > 1 and status == "ok":
+            counts.rerouted += 1
         if first_token_ms is not None:
             counts.firsts += 1
             counts.first_ms += first_token_ms
             counts.first_tokens[bisect_left(_FIRST_TOKENS_MS, first_token_ms)] += 1
+
+    def used(self, provider: str, model: str, buckets: tuple[int, ...], amount_nano: int | None, currency: str) -> None:
+        """What an attempt took and cost. Called once each, when it is settled."""
+        if len(self._used) >= MOST_SERIES and (provider, model, "input", "") not in self._used:
+            model = OTHER
+        used = self._used
+        for name, count in zip(BUCKETS, buckets, strict=True):
+            if count:
+                what = (provider, model, name, "")
+                used[what] = used.get(what, 0) + count
+        if amount_nano:
+            what = (provider, model, COST, currency)
+            used[what] = used.get(what, 0) + amount_nano
 
     def _new_series(self, labels: Labels) -> Counts:
         if len(self._series) >= MOST_SERIES:
@@ -133,7 +167,7 @@ class Metrics:
 
     def _own(self) -> Published:
         gauges = {name: float(read()) for name, (_, read) in tuple(self._gauges.items())}
-        return Published(list(self._series.items()), gauges)
+        return Published(list(self._series.items()), gauges, list(self._used.items()))
 
     def render(self) -> bytes:
         """The text for Prometheus: this process as it is now, the others as they were a second ago at most."""
@@ -148,7 +182,7 @@ class Metrics:
             if file != self._file:
                 found = _read(file)
                 if found is not None:
-                    yield found if _is_alive(file) else Published(found.series, {})
+                    yield found if _is_alive(file) else Published(found.series, {}, found.used)
 
 
 class _Sum(Collector):
@@ -156,7 +190,10 @@ class _Sum(Collector):
         self._series: dict[Labels, Counts] = {}
         self._gauges = dict.fromkeys(descriptions, 0.0)
         self._descriptions = descriptions
+        self._used: dict[Used, int] = {}
         for part in parts:
+            for what, amount in part.used:
+                self._used[what] = self._used.get(what, 0) + amount
             for labels, counts in part.series:
                 self._series.setdefault(labels, Counts()).add(counts)
             for name, value in part.gauges.items():
@@ -170,14 +207,31 @@ class _Sum(Collector):
         firsts = HistogramMetricFamily(
             "relayhouse_first_token_seconds", "From the request to the first token of a stream.", labels=LABELS
         )
+        rerouted = CounterMetricFamily(
+            "relayhouse_rerouted", "Requests that another than the first target answered.", labels=LABELS[:2]
+        )
+        by_target: dict[tuple[str, str], int] = {}
         for labels, counts in sorted(self._series.items()):
+            by_target[labels[:2]] = by_target.get(labels[:2], 0) + counts.rerouted
             requests.add_metric(labels, counts.requests)
             durations.add_metric(labels, _cumulated(DURATIONS, counts.durations), counts.duration_ms / 1000)
             if counts.firsts:
                 firsts.add_metric(labels, _cumulated(FIRST_TOKENS, counts.first_tokens), counts.first_ms / 1000)
-        yield from (requests, durations, firsts)
+        for target, count in by_target.items():
+            rerouted.add_metric(target, count)
+        yield from (requests, durations, firsts, rerouted, *self._amounts())
         for name, value in sorted(self._gauges.items()):
             yield GaugeMetricFamily(name, self._descriptions.get(name, name), value=value)
+
+    def _amounts(self) -> Iterator[Metric]:
+        tokens = CounterMetricFamily("relayhouse_tokens", "Tokens, by kind.", labels=("provider", "model", "kind"))
+        cost = CounterMetricFamily("relayhouse_cost", "What it cost.", labels=("provider", "model", "currency"))
+        for (provider, model, kind, currency), amount in sorted(self._used.items()):
+            if kind == COST:
+                cost.add_metric((provider, model, currency), amount / NANO)
+            else:
+                tokens.add_metric((provider, model, kind), amount)
+        yield from (tokens, cost)
 
 
 def _cumulated(bounds: tuple[float, ...], counts: list[int]) -> list[tuple[str, float]]:
@@ -229,12 +283,15 @@ def _gather_ended(folder: Path) -> None:
         fcntl.flock(turn, fcntl.LOCK_EX)
         past = folder / "past.json"
         series: dict[Labels, Counts] = {}
+        used: dict[Used, int] = {}
         ended = [file for file in folder.glob("*.json") if file == past or not _is_alive(file)]
         for file in ended:
             found = _read(file)
             for labels, counts in found.series if found is not None else ():
                 series.setdefault(labels, Counts()).add(counts)
-        _write(past, msgspec.json.encode(Published(list(series.items()), {})))
+            for what, amount in found.used if found is not None else ():
+                used[what] = used.get(what, 0) + amount
+        _write(past, msgspec.json.encode(Published(list(series.items()), {}, list(used.items()))))
         for file in ended:
             if file != past:
                 file.unlink(missing_ok=True)

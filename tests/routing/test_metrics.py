@@ -119,3 +119,32 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert not (folder / "killed.json").exists()
     assert samples(metrics.render())["relayhouse_requests_total", "relay-1", ""] == 1
     late.stop()
+
+
+def test_tokens_cost_and_reroutes_are_added_up(metrics: Metrics, folder: Path) -> None:
+    metrics.used("demo", "relay-1", (9, 0, 0, 4, 2, 0), 1_500_000_000, "USD")
+    metrics.used("demo", "relay-1", (1, 0, 0, 0, 0, 0), 500_000_000, "EUR")
+    metrics.finished(
+        provider="demo", model="relay-1", status="ok", code="", duration_ms=1, first_token_ms=None, attempts=2
+    )
+    other = Metrics()
+    other.start("two")
+    other.used("demo", "relay-1", (10, 0, 0, 0, 0, 0), 250_000_000, "USD")
+    other.stop()  # what it counted stays
+    told = {}
+    for family in text_string_to_metric_families(metrics.render().decode()):
+        for sample in family.samples:
+            told[sample.name, sample.labels.get("kind") or sample.labels.get("currency", "")] = sample.value
+    assert told["relayhouse_tokens_total", "input"] == 20
+    assert told["relayhouse_tokens_total", "output"] == 4
+    assert told["relayhouse_tokens_total", "reasoning"] == 2
+    assert told["relayhouse_cost_total", "USD"] == 1.75
+    assert told["relayhouse_cost_total", "EUR"] == 0.5
+    assert told["relayhouse_rerouted_total", ""] == 1
+
+
+def test_what_is_counted_of_models_is_bounded(metrics: Metrics) -> None:
+    for number in range(MOST_SERIES + 50):
+        metrics.used("demo", f"m{number}", (1, 0, 0, 0, 0, 0), None, "")
+    text = metrics.render().decode()
+    assert 'relayhouse_tokens_total{kind="input",model="other",provider="demo"} 50.0' in text
