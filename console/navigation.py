@@ -74,6 +74,7 @@ GROUPS: tuple[Group, ...] = (
         (
             Place("providers", _("Providers"), "plug", "provider-list", "providers.see", "v", bottom=True),
             Place("models", _("Models"), "box", "model-list", "models.see", "m"),
+            Place("routing", _("Routing"), "route", "routing", "routing.see", "r"),
         ),
         label=_("Gateway"),
     ),
@@ -116,6 +117,7 @@ class Act:
 ACTS: tuple[Act, ...] = (
     Act(_("New room in the playground"), "plus", "play.use", "play"),
     Act(_("Add a provider"), "plus", "providers.change", "provider-create"),
+    Act(_("Try a request"), "play", "routing.see", "routing"),
     Act(_("Invite a colleague"), "plus", "people.invite", "invitation-create"),
     Act(_("Create a team"), "plus", "teams.create", "team-create"),
     Act(_("Show the first steps"), "check", "overview.see", "overview", "?steps=show"),

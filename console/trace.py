@@ -17,7 +17,18 @@ from console.verdicts import in_words, order_in_words
 from routing.snapshot import Snapshot
 
 # The first word or words of a decision's reason, and how people say it. The rest of the reason is a name.
-RULES = ("TEAM DEFAULT", "HOUSE DEFAULT", "NO DEFAULT", "EXPLICIT", "ALIAS", "BARE", "UNKNOWN", "AUTO", "TOO LONG")
+RULES = (
+    "ROUTE",
+    "TEAM DEFAULT",
+    "HOUSE DEFAULT",
+    "NO DEFAULT",
+    "EXPLICIT",
+    "ALIAS",
+    "BARE",
+    "UNKNOWN",
+    "AUTO",
+    "TOO LONG",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +81,7 @@ def _rule(decision: dict[str, Any]) -> Station:
     rule = next((each for each in RULES if reason.startswith(each)), "")
     name, _colon, order = reason.removeprefix(rule).strip().partition(": ")
     titles = {
+        "ROUTE": _("A route was followed"),
         "TEAM DEFAULT": _("The team's default model"),
         "HOUSE DEFAULT": _("The organisation's default model"),
         "NO DEFAULT": _("No default model is set"),
@@ -78,7 +90,8 @@ def _rule(decision: dict[str, Any]) -> Station:
         "BARE": _("A model was named, without a provider"),
         "UNKNOWN": _("The name is not known"),
     }
-    words = _("%(name)s: %(order)s") % {"name": name, "order": order_in_words(order)} if order else name
+    said = in_words(order) if rule == "ROUTE" else order_in_words(order)
+    words = _("%(name)s: %(order)s") % {"name": name, "order": said} if order else name
     return Station("hit", titles.get(rule, rule or reason), words)
 
 

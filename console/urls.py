@@ -22,6 +22,7 @@ urlpatterns = [
     path("", include("console.paths_connect")),
     path("", include("console.paths_prices")),
     path("", include("console.paths_models")),
+    path("", include("console.paths_routing")),
     path("", include("console.views.play")),
     path("accounts/", include("console.paths_accounts")),
     path("api/", include("console.views.api")),
