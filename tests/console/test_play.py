@@ -325,7 +325,7 @@ def test_a_thread_costs_a_fixed_number_of_queries(
     room = _room(bob)
     _conversation(room, 15)
     client.get(f"/play/{room.pk}/")
-    with django_assert_max_num_queries(55):
+    with django_assert_max_num_queries(62):
         client.get(f"/play/{room.pk}/")
 
 
