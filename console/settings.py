@@ -339,6 +339,8 @@ METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
 # -- what is written down -----------------------------------------------------
 
 LOG_LEVEL = env.str("LOG_LEVEL", default="INFO").upper()
+# One line of JSON an attempt, beside the other lines.
+ATTEMPT_LOG = env.bool("ATTEMPT_LOG", default=True)
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,

@@ -12,13 +12,14 @@ from django.utils import timezone
 from billing.models import Membership, Organisation, Price, Team
 from console.audit import Named, record_command
 from console.configuration.checking import check
-from console.configuration.planning import Action, Plan, Step, Thing, plan, shown_key
+from console.configuration.planning import Action, Plan, Step, plan, shown_key
 from console.configuration.reading import read
-from console.configuration.state import read_house
-from console.configuration.values import Declared, KeyHeld, Surroundings
+from console.configuration.state import ROWS, read_house
+from console.configuration.values import Declared, KeyHeld, Surroundings, Thing
 from console.models import User
 from providers.addresses import parse_networks
 from providers.models import Configuration, Credential, LanguageModel, ModelAlias, Provider, configuration_changed
+from routing.models import Tier, UseCase
 
 COMMAND = "apply"
 
@@ -158,6 +159,28 @@ def _member(step: Step) -> None:
     record_command(COMMAND, verb, named, before=before, after={"lead": row.lead})
 
 
+def _listed(step: Step) -> None:
+    """A use case, a tier, a route, a flag or an experiment."""
+    model, key, _ = ROWS[step.thing]
+    name = step.where[0]
+    if step.action is Action.REMOVE:
+        row = model._default_manager.get(**{key: name})
+        named, before = Named(step.thing, str(row.pk), str(row)), {each.field: each.before for each in step.differences}
+        row.delete()
+        record_command(COMMAND, "delete", named, before=before)
+        return
+    row = model(**{key: name}) if step.action is Action.CREATE else model._default_manager.get(**{key: name})
+    values = dict(step.values)
+    if step.thing is Thing.ROUTE:
+        if "use_case" in values:
+            values["use_case"] = UseCase.objects.get(slug=values["use_case"])
+        if "tier" in values:
+            values["tier"] = Tier.objects.get(slug=values["tier"]) if values["tier"] else None
+    if step.thing is Thing.FLAG:
+        values["changed_at"] = timezone.now()
+    _write(row, step, values)
+
+
 _ACTS = {
     Thing.ORGANISATION: _organisation,
     Thing.PROVIDER: _provider,
@@ -167,18 +190,20 @@ _ACTS = {
     Thing.ALIAS: _alias,
     Thing.TEAM: _team,
     Thing.MEMBER: _member,
+    **dict.fromkeys(ROWS, _listed),
 }
 
 
 def _write(row: Any, step: Step, values: dict[str, Any] | None = None) -> None:
     """The step's values into the row, and what changed into the audit log."""
     values = dict(step.values) if values is None else values
-    before = {name: getattr(row, name) for name in values}
+    making = step.action is Action.CREATE
+    before = None if making else {name: getattr(row, name) for name in values}
     for name, value in values.items():
         setattr(row, name, value)
     # Only what the file says: somebody may be saving the rest of this row in the console.
-    row.save(update_fields=None if step.action is Action.CREATE else list(values))
-    record_command(COMMAND, _verb(step), row, before=None if step.action is Action.CREATE else before, after=values)
+    row.save(update_fields=None if making else list(values))
+    record_command(COMMAND, _verb(step), row, before=before, after=values)
 
 
 def _verb(step: Step) -> str:

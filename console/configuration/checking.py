@@ -10,7 +10,7 @@ from typing import Any
 from babel.numbers import list_currencies
 
 from billing.costs import RATES, Rates, with_variants
-from console.configuration import relatives
+from console.configuration import relatives, rows
 from console.configuration.fields import Reader, described, given, nearest
 from console.configuration.kinds import clean_address, kind_named
 from console.configuration.names import RESERVED, read_slug
@@ -27,9 +27,11 @@ from console.configuration.values import (
     ProviderWanted,
     Surroundings,
     TeamWanted,
+    Thing,
 )
 from console.configuration.variables import filled, read_key
 from providers.registry import KINDS
+from routing.conditions import POLICIES
 
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 USES = ("chat", "embedding")
@@ -60,6 +62,7 @@ def check(tree: Any, around: Surroundings) -> Declared:
     providers = [_provider(each, around) for each in top.tables("providers")]
     aliases = _aliases(top.table("aliases"))
     teams = [_team(each) for each in top.tables("teams")]
+    listed = rows.read(top)
     notes: list[str] = []
     other = top.raw("LLMProviders")
     if isinstance(other, Table):
@@ -73,6 +76,7 @@ def check(tree: Any, around: Surroundings) -> Declared:
         tuple(aliases),
         tuple(each for each in teams if each),
         tuple(notes),
+        tuple(listed),
     )
     _check_twice(declared, faults)
     if faults:
@@ -115,6 +119,9 @@ def _provider(read: Reader, around: Surroundings) -> ProviderWanted | None:
         priority=read.whole("priority", 0, 32767),
         timeout_seconds=read.whole("timeout_seconds", 1, 86_400),
         options=_options(read, around, missing),
+        data_region=read.text("data_region", 20, empty=True),
+        trains_on_data=_trains(read),
+        **_limits(read),
     )
     key = read_key(read, "api_key")
     models = [_model(each) for each in read.tables("models")]
@@ -261,6 +268,9 @@ def _team(read: Reader) -> TeamWanted | None:
         description=read.text("description", 300, empty=True),
         default_model=_default_model(read),
         members_make_keys=read.flag("members_make_keys"),
+        data_policy=_data_policy(read),
+        keeps_content=read.flag("keeps_content"),
+        **_limits(read),
     )
     members = _members(read)
     read.done()
@@ -293,6 +303,27 @@ def _members(read: Reader) -> list[MemberWanted]:
     return found
 
 
+def _limits(read: Reader) -> dict[str, Any]:
+    """Of a team or a provider; null: no limit."""
+    return {
+        "requests_per_minute": read.whole("requests_per_minute", 1, 2_000_000_000, null=True),
+        "tokens_per_minute": read.whole("tokens_per_minute", 1, 10**15, null=True),
+        "concurrency": read.whole("concurrency", 1, 2_000_000_000, null=True),
+    }
+
+
+def _trains(read: Reader) -> Any:
+    return None if read.raw("trains_on_data") is None else read.flag("trains_on_data")
+
+
+def _data_policy(read: Reader) -> Any:
+    value = read.text("data_policy", 20, empty=True)
+    if value is UNSET or value in POLICIES:
+        return value
+    read.fault("data_policy", f"'{value}' is none: it is one of {', '.join(filter(None, POLICIES))}, or empty.")
+    return UNSET
+
+
 def _default_model(read: Reader) -> Any:
     value = read.text("default_model", 300, empty=True)
     if isinstance(value, str) and value and not all(part.strip() for part in value.replace("/", ":").split(":")):
@@ -307,6 +338,8 @@ def _default_model(read: Reader) -> Any:
 def _check_twice(declared: Declared, faults: list[Fault]) -> None:
     _once([(each.slug, each.path) for each in declared.providers], "provider", faults)
     _once([(each.name.lower(), each.path) for each in declared.teams], "team", faults)
+    for thing in Thing:
+        _once([(each.key, each.path) for each in declared.rows if each.thing is thing], thing, faults)
     for provider in declared.providers:
         _once([(each.model_id, each.path) for each in provider.models], "model", faults)
         for model in provider.models:

@@ -14,13 +14,27 @@ from billing.declared import SOURCES
 from console.configuration.checking import PRICES, VARIANTS
 from console.configuration.names import slug_of
 from console.configuration.reading import POINT
-from console.configuration.values import Fields, House, ModelHeld, PriceHeld, ProviderHeld, TeamHeld
+from console.configuration.state import ROWS
+from console.configuration.values import Fields, House, ModelHeld, PriceHeld, ProviderHeld, TeamHeld, Thing
 from console.configuration.variables import KEPT
 from console.configuration.words import moment, plain
 from providers.registry import KINDS, Place
+from routing.caps import NANO
 
 # What a row has when nobody said anything: left out of the file.
-PROVIDER_DEFAULTS: Fields = {"base_url": "", "enabled": True, "timeout_seconds": 600, "options": {}}
+PROVIDER_DEFAULTS: Fields = {
+    "base_url": "", "enabled": True, "timeout_seconds": 600, "options": {}, "data_region": "", "trains_on_data": None,
+    "requests_per_minute": None, "tokens_per_minute": None, "concurrency": None,
+}  # fmt: skip
+LISTS = {
+    "use_cases": Thing.USE_CASE, "tiers": Thing.TIER, "routes": Thing.ROUTE, "flags": Thing.FLAG,
+    "experiments": Thing.EXPERIMENT,
+}  # fmt: skip
+# What need not be said of a row of these.
+_USUAL: Mapping[str, tuple[Any, ...]] = {
+    "description": ("",), "hypothesis": ("",), "tier": ("",), "enabled": (True,), "when": ({},),
+    "rules": ([],), "salt": (1,),
+}  # fmt: skip
 MODEL_DEFAULTS: Fields = {
     "name": "", "use": "chat", "active": True, "only_as_fallback": False, "context": None, "max_output": None,
     "capabilities": [],
@@ -40,6 +54,7 @@ def document(house: House) -> dict[str, Any]:
             "organisation": dict(house.organisation),
             "providers": [_provider(held) for held in house.providers.values() if held.fields["kind"] in KINDS],
             "aliases": {name: f"{slug}:{model_id}" for name, (slug, model_id) in house.aliases.items()},
+            **{name: _listed(thing, house) for name, thing in LISTS.items()},
             "teams": [_team(held) for held in house.teams.values() if not held.archived],
         }
     )
@@ -52,7 +67,7 @@ def _provider(held: ProviderHeld) -> dict[str, Any]:
     if slug_of(name) != held.slug:
         told["slug"] = held.slug
     told |= {"kind": fields["kind"], "priority": fields["priority"]}
-    told |= {key: fields[key] for key, usual in PROVIDER_DEFAULTS.items() if fields[key] != usual}
+    told |= {key: fields[key] for key, usual in PROVIDER_DEFAULTS.items() if fields.get(key, usual) != usual}
     if held.key is not None:
         told["api_key"] = f"${{{held.key.variable}}}" if held.key.variable else KEPT
     inside = KINDS[fields["kind"]].place is Place.INSIDE
@@ -85,8 +100,23 @@ def _price(held: PriceHeld) -> dict[str, Any]:
     return told | {"source": fields["source"]}
 
 
+def _listed(thing: Thing, house: House) -> list[dict[str, Any]]:
+    """Rows as the file has them: what nobody said is left out."""
+    _model, key, _names = ROWS[thing]
+    found = []
+    for name, fields in house.rows.get(thing, {}).items():
+        told = {key: name} | {each: value for each, value in fields.items() if value not in _USUAL.get(each, ())}
+        if thing is Thing.TIER:
+            most = told.pop("most_nano", None)
+            told["max"] = None if most is None else plain(Decimal(most) / NANO)
+        if "share" in told:
+            told["share"] = Decimal(told["share"]).normalize()
+        found.append(told)
+    return found
+
+
 def _team(held: TeamHeld) -> dict[str, Any]:
-    told = {name: value for name, value in held.fields.items() if value not in ("", False)}
+    told = {name: value for name, value in held.fields.items() if value not in ("", False, None)}
     members = [{"email": email, "lead": True} if lead else email for email, lead in sorted(held.members.items())]
     return told | _without_empty({"members": members})
 

@@ -9,8 +9,8 @@ from django.utils import timezone
 
 from billing.declared import price_declared
 from billing.ids import new_request_id
-from console.configuration.planning import Action, Plan, Step, Thing
-from console.configuration.values import Declared
+from console.configuration.planning import Action, Plan, Step
+from console.configuration.values import Declared, Thing
 from providers.listing import Refreshed, refresh_models
 from providers.models import Provider
 from providers.registry import KINDS, Kind, Place

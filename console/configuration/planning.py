@@ -12,6 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from console.configuration import targets
 from console.configuration.fields import nearest
 from console.configuration.values import (
     UNSET,
@@ -28,8 +29,10 @@ from console.configuration.values import (
     PriceWanted,
     ProviderHeld,
     ProviderWanted,
+    RowWanted,
     TeamHeld,
     TeamWanted,
+    Thing,
 )
 from providers.adapters import speaks
 from providers.registry import KINDS
@@ -42,17 +45,6 @@ class Action(StrEnum):
     CHANGE = "change"
     REMOVE = "remove"
     KEEP = "keep"
-
-
-class Thing(StrEnum):
-    ORGANISATION = "organisation"
-    PROVIDER = "provider"
-    KEY = "API key"
-    MODEL = "model"
-    PRICE = "price"
-    ALIAS = "alias"
-    TEAM = "team"
-    MEMBER = "member"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +88,9 @@ def plan(declared: Declared, house: House, *, now: datetime, environment: Mappin
     for provider in declared.providers:
         planner.provider(provider)
     planner.aliases()
+    order = list(Thing)
+    for row in sorted(declared.rows, key=lambda row: order.index(row.thing) * (-1 if row.absent else 1)):
+        planner.listed(row)
     for team in declared.teams:
         planner.team(team)
     if planner.faults:
@@ -314,6 +309,69 @@ class _Planner:
             held = self.house.aliases.get(wanted.name)
             after = {"model": f"{slug}:{wanted.model_id}"}
             self._row(Thing.ALIAS, (wanted.name,), after, {"model": ":".join(held)} if held else None)
+
+    # -- routing ----------------------------------------------------------------------
+
+    def listed(self, wanted: RowWanted) -> None:
+        """A use case, a tier, a route, a flag or an experiment."""
+        held = self.house.rows.get(wanted.thing, {}).get(wanted.key)
+        if wanted.absent:
+            self._remove(wanted, held)
+            return
+        for name, thing in (("use_case", Thing.USE_CASE), ("tier", Thing.TIER)):
+            named = wanted.fields.get(name)
+            if named and wanted.thing is not thing and named not in self._keys(thing):
+                message = f"there is no {thing} '{named}'.{nearest(named, self._keys(thing))}"
+                self.faults.append(Fault(f"{wanted.path}.{name}", message))
+        for path, target in targets.of(wanted):
+            said = self._judged(target)
+            if said:
+                self.faults.append(Fault(f"{wanted.path}.{path}", said))
+        fields = dict(wanted.fields)
+        if held is None and wanted.thing in (Thing.USE_CASE, Thing.TIER):
+            fields.setdefault("name", wanted.key.replace("_", " ").capitalize())
+        self._row(wanted.thing, (wanted.key,), fields, held)
+
+    def _remove(self, wanted: RowWanted, held: Fields | None) -> None:
+        if held is None:
+            return  # it is as it should be
+        if wanted.thing in (Thing.USE_CASE, Thing.TIER):
+            name = "use_case" if wanted.thing is Thing.USE_CASE else "tier"
+            routes = self.house.rows.get(Thing.ROUTE, {})
+            going = {row.key for row in self.declared.rows if row.thing is Thing.ROUTE and row.absent}
+            using = [key for key, row in routes.items() if row.get(name) == wanted.key and key not in going]
+            if using:
+                self.faults.append(Fault(wanted.path, f"is used by the route '{using[0]}': remove that first."))
+                return
+        gone = tuple(Difference(name, value, None) for name, value in held.items())
+        self._step(Action.REMOVE, wanted.thing, (wanted.key,), gone)
+
+    def _keys(self, thing: Thing) -> set[str]:
+        """Those that will be there."""
+        declared = {row.key: row.absent for row in self.declared.rows if row.thing is thing}
+        held = set(self.house.rows.get(thing, {}))
+        return {key for key in held | declared.keys() if not declared.get(key, False)}
+
+    def _judged(self, target: str) -> str:
+        """What is wrong with a target of a chain; empty: nothing, or that nobody has connected it yet."""
+        aliases = {alias.name for alias in self.declared.aliases} | set(self.house.aliases)
+        known = self._models | self._declared()
+        if target in aliases or target in {model_id for _, model_id in known}:
+            return ""
+        if targets.points_back(target):
+            return f"'{target}' points back to the routes: a route names models."
+        prefix, _colon, model_id = target.partition(":")
+        slug = self._slugs.get(prefix.lower())
+        if slug is not None and ((slug, model_id) in known or self._may_have(slug)):
+            return ""
+        if targets.in_catalogue(target):
+            return ""
+        return f"there is no model '{target}'.{nearest(target, targets.names(known, aliases))}"
+
+    def _may_have(self, slug: str) -> bool:
+        """Whether a list of models that was never read may explain it."""
+        held = self.house.providers.get(slug)
+        return held is None or not held.listed
 
     # -- steps ----------------------------------------------------------------------
 

@@ -3,26 +3,42 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 from django.db.models import Model, Prefetch
 
 from billing.models import Membership, Organisation, Price, Team
 from console.configuration.checking import PRICES, VARIANTS
-from console.configuration.values import House, KeyHeld, ModelHeld, PriceHeld, ProviderHeld, TeamHeld
+from console.configuration.values import House, KeyHeld, ModelHeld, PriceHeld, ProviderHeld, TeamHeld, Thing
 from console.models import User
 from providers.models import Credential, FormerSlug, LanguageModel, ModelAlias, Provider
 from providers.vault import SealBroken
+from routing.models import Experiment, Flag, Route, Tier, UseCase
 
 ORGANISATION = ("name", "label", "time_zone", "currency", "language", "default_model")
-PROVIDER = ("name", "kind", "base_url", "enabled", "priority", "options", "timeout_seconds", "inactive_reason")
+LIMITS = ("requests_per_minute", "tokens_per_minute", "concurrency")
+PROVIDER = (
+    "name", "kind", "base_url", "enabled", "priority", "options", "timeout_seconds", "inactive_reason", "data_region",
+    "trains_on_data", *LIMITS,
+)  # fmt: skip
 MODEL = ("name", "use", "active", "only_as_fallback", "context", "max_output", "capabilities")
 PRICE = (*PRICES.values(), *VARIANTS, "currency", "valid_until", "source")
-TEAM = ("name", "description", "default_model", "members_make_keys")
+TEAM = ("name", "description", "default_model", "members_make_keys", "data_policy", "keeps_content", *LIMITS)
+# What is a row of a list: its model, what it is called by, and its columns.
+ROWS: Mapping[Thing, tuple[type[Model], str, tuple[str, ...]]] = {
+    Thing.USE_CASE: (UseCase, "slug", ("name", "description", "tier", "position")),
+    Thing.TIER: (Tier, "slug", ("name", "most_nano", "currency", "position")),
+    Thing.ROUTE: (Route, "name", ("position", "enabled", "when", "chain")),
+    Thing.FLAG: (Flag, "key", ("description", "enabled", "governs", "share", "unit", "salt", "rules")),
+    Thing.EXPERIMENT: (
+        Experiment, "key", ("hypothesis", "enabled", "use_case", "tier", "arms", "unit", "salt", "when"),
+    ),
+}  # fmt: skip
 
 
 def read_house() -> House:
-    """Ten queries, whatever there is."""
+    """Sixteen queries, whatever there is."""
     house = Organisation.objects.filter(id=1).first() or Organisation(id=1)
     return House(
         organisation=_fields(house, ORGANISATION),
@@ -32,6 +48,7 @@ def read_house() -> House:
             for alias in ModelAlias.objects.select_related("model__provider")
         },
         teams={held.name: held for held in _teams()},
+        rows={thing: _rows(thing) for thing in ROWS},
         people=frozenset(
             email.lower() for email in User.objects.filter(is_active=True).values_list("email", flat=True)
         ),
@@ -94,6 +111,15 @@ def _teams() -> list[TeamHeld]:
         )
         for team in Team.objects.order_by("name").prefetch_related(members)
     ]
+
+
+def _rows(thing: Thing) -> dict[str, dict[str, Any]]:
+    model, key, names = ROWS[thing]
+    found = {getattr(row, key): _fields(row, names) for row in model._default_manager.all()}
+    if thing is Thing.ROUTE:
+        for name, use_case, tier in Route.objects.values_list("name", "use_case__slug", "tier__slug"):
+            found[name] |= {"use_case": use_case, "tier": tier or ""}
+    return found
 
 
 def _fields(row: Model, names: tuple[str, ...]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import Enum
+from enum import Enum, StrEnum
 from typing import Any, Final
 
 from providers.addresses import Network
@@ -114,6 +114,33 @@ class TeamWanted:
     members: tuple[MemberWanted, ...] = ()
 
 
+class Thing(StrEnum):
+    ORGANISATION = "organisation"
+    PROVIDER = "provider"
+    KEY = "API key"
+    MODEL = "model"
+    PRICE = "price"
+    ALIAS = "alias"
+    TEAM = "team"
+    MEMBER = "member"
+    USE_CASE = "use case"
+    TIER = "tier"
+    ROUTE = "route"
+    FLAG = "flag"
+    EXPERIMENT = "experiment"
+
+
+@dataclass(frozen=True, slots=True)
+class RowWanted:
+    """A row of one of the lists about routing, by its slug, name or key."""
+
+    path: str
+    thing: Thing
+    key: str
+    fields: Fields
+    absent: bool = False  # it is to go
+
+
 @dataclass(frozen=True, slots=True)
 class Declared:
     organisation: Fields | None = None
@@ -121,6 +148,7 @@ class Declared:
     aliases: tuple[AliasWanted, ...] = ()
     teams: tuple[TeamWanted, ...] = ()
     notes: tuple[str, ...] = ()
+    rows: tuple[RowWanted, ...] = ()
 
 
 # -- what the house has ---------------------------------------------------------
@@ -171,4 +199,5 @@ class House:
     providers: Mapping[str, ProviderHeld] = field(default_factory=dict)  # by slug
     aliases: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # name -> (slug, model id)
     teams: Mapping[str, TeamHeld] = field(default_factory=dict)  # by name
+    rows: Mapping[Thing, Mapping[str, Fields]] = field(default_factory=dict)  # of the lists about routing, by key
     people: frozenset[str] = frozenset()  # lower-case addresses of those who may be put into a team

@@ -8,8 +8,8 @@ from decimal import Decimal
 from typing import Any
 
 from console.configuration.checking import PRICES
-from console.configuration.planning import Action, Difference, Plan, Step, Thing
-from console.configuration.values import Fault
+from console.configuration.planning import Action, Difference, Plan, Step
+from console.configuration.values import Fault, Thing
 
 MARKS = {Action.CREATE: "+", Action.CHANGE: "~", Action.REMOVE: "-", Action.KEEP: "="}
 COLUMNS = {column: name for name, column in PRICES.items()} | {"valid_from": "from", "valid_until": "until"}
