@@ -35,7 +35,7 @@ def read_routing(snapshot: Snapshot) -> Routing:
         if entry is not None:
             rows[entry.use_case, entry.tier].append(entry)
             reads |= conditions.reads(row.when)
-    switches = read_flags()
+    switches = read_flags(snapshot)
     running, audience = read_experiments(snapshot)
     return Routing(
         use_cases={row.slug: UseCaseEntry(row.slug, row.name, row.tier) for row in UseCase.objects.all()},
@@ -50,7 +50,8 @@ def read_routing(snapshot: Snapshot) -> Routing:
     )
 
 
-def read_flags() -> Flags:
+def read_flags(snapshot: Snapshot) -> Flags:
+    """By what they govern now, whatever it was called when the flag was written."""
     governed: dict[str, list[FlagEntry]] = defaultdict(list)
     reads: frozenset[str] = frozenset()
     for row in Flag.objects.order_by("key"):
@@ -59,9 +60,21 @@ def read_flags() -> Flags:
         if wrong is not None:
             log.error("flag '%s' is left out: %s %s", row.key, *wrong)
             continue
-        governed[row.governs].append(flags.compiled(row.key, told, enabled=row.enabled, salt=row.salt))
+        entry = flags.compiled(row.key, told, enabled=row.enabled, salt=row.salt)
+        for name in _governed(row.governs, snapshot):
+            governed[name].append(entry)
         reads |= flags.reads(told)
     return Flags({name: tuple(entries) for name, entries in governed.items()}, reads)
+
+
+def _governed(governs: str, snapshot: Snapshot) -> list[str]:
+    """A switch must not come loose when a provider is renamed, nor miss a model that it names as a route would."""
+    head, _, name = governs.partition(":")
+    if head == "provider":
+        slug = snapshot.slugs.get(name.lower())
+        entries = [snapshot.providers[slug]] if slug is not None else snapshot.providers.values()
+        return [f"provider:{each.slug}" for each in entries if slug is not None or each.kind.slug == name.lower()]
+    return [f"model:{model.string}" for model in meant(name, snapshot)] if head == "model" else [governs]
 
 
 def read_experiments(

@@ -197,7 +197,7 @@ def _target_faults(target: Any, path: str, judge: Judge) -> Iterator[Fault]:
 
 def _number_faults(chain: Mapping[str, Any], path: str) -> Iterator[Fault]:
     attempts = chain.get("attempts")
-    if attempts is not None and (not isinstance(attempts, int) or not 1 <= attempts <= MOST_ATTEMPTS):
+    if attempts is not None and not (type(attempts) is int and 1 <= attempts <= MOST_ATTEMPTS):
         yield f"{path}.attempts", f"must be a whole number from 1 to {MOST_ATTEMPTS}"
     for name in ("seconds", "first_token_seconds"):
         value = chain.get(name)
@@ -215,6 +215,8 @@ def _twice(chain: Mapping[str, Any], path: str) -> Iterator[Fault]:
         targets = read(chain).targets
     except (KeyError, TypeError, ValueError):
         return  # what is wrong was said already
+    if not all(isinstance(each, str) for each in targets):
+        return  # so was that
     for target in sorted({each for each in targets if targets.count(each) > 1}):
         yield path, f"'{target}' stands in it twice"
 

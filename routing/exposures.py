@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from django.db import DatabaseError
+from django.db import DatabaseError, DataError, InterfaceError
 
 from billing.ids import started_at
 from routing.experiments import digest_of
@@ -56,11 +56,20 @@ class Exposures:
             return
         try:
             await asyncio.to_thread(with_fresh_connection, lambda: write(rows))
-        except DatabaseError as error:
+        except DataError as error:
+            self.dropped += len(rows)  # they would never go in, and keep all others out
+            log.error("%d exposures cannot be written and are dropped: %s", len(rows), error)
+        except (DatabaseError, InterfaceError) as error:
             log.warning("%d exposures wait for the database: %s", len(rows), error)
-            self._waiting[:0] = rows[: MOST_WAITING - len(self._waiting)]
+            room = MOST_WAITING - len(self._waiting)
+            self._waiting[:0] = rows[:room]
+            if len(rows) > room:
+                self.dropped += len(rows) - room
+                self._known.clear()  # they are to be noted when they come again
 
 
 def write(rows: list[Exposure]) -> None:
-    """Those that are there already stay as they are."""
+    """Those that are there already stay as they are. In one order everywhere: two processes that hold what the other
+    waits for would wait for each other."""
+    rows = sorted(rows, key=lambda row: (row.experiment, row.unit))
     Exposure.objects.bulk_create(rows, ignore_conflicts=True, batch_size=500)

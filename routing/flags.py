@@ -29,15 +29,31 @@ def verdict(flag: FlagEntry, ask: Ask, now: datetime) -> tuple[bool, str]:
     """On or off, and why."""
     if not flag.enabled:
         return False, "it is switched off"
-    for number, rule in enumerate(flag.rules, 1):
-        if rule.test is None or rule.test(ask, now):
-            return rule.on, f"rule {number}: {rule.words}"
+    rule = _rule_for(flag, ask, now)
+    if rule is not None:
+        return rule.on, f"rule {flag.rules.index(rule) + 1}: {rule.words}"
     if flag.share >= 100:
         return True, "on for everybody"
-    unit = ask.unit(flag.unit)
-    whose = flag.unit if unit else "request"  # where there is no such unit, each request is on its own
-    at = place(unit or ask.request_id, f"flag {flag.key}#{flag.salt}") * 100
-    return at < flag.share, f"on for {flag.share:g} % by {whose}"
+    whose = flag.unit if ask.unit(flag.unit) else f"request, as there is no {flag.unit}"
+    return is_on(flag, ask, now), f"on for {flag.share:g} % by {whose}"
+
+
+def is_on(flag: FlagEntry, ask: Ask, now: datetime) -> bool:
+    """The same without the words, which nobody reads while it is on."""
+    if not flag.enabled:
+        return False
+    rule = _rule_for(flag, ask, now) if flag.rules else None
+    if rule is not None or flag.share >= 100:
+        return rule is None or rule.on
+    # Where there is no such unit, each request is on its own.
+    return place(ask.unit(flag.unit) or ask.request_id, f"flag {flag.key}#{flag.salt}") * 100 < flag.share
+
+
+def _rule_for(flag: FlagEntry, ask: Ask, now: datetime) -> FlagRule | None:
+    for rule in flag.rules:
+        if rule.test is None or rule.test(ask, now):
+            return rule
+    return None
 
 
 def off(flags: Flags, governed: str, ask: Ask, now: datetime) -> str:
@@ -47,9 +63,8 @@ def off(flags: Flags, governed: str, ask: Ask, now: datetime) -> str:
 
 def _off(governing: Iterable[FlagEntry], ask: Ask, now: datetime) -> str:
     for flag in governing:
-        on, why = verdict(flag, ask, now)
-        if not on:
-            return f"flag '{flag.key}': {why}"
+        if not is_on(flag, ask, now):
+            return f"flag '{flag.key}': {verdict(flag, ask, now)[1]}"
     return ""
 
 

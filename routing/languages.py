@@ -41,6 +41,11 @@ _SCRIPTS = (
     ("th", re.compile(r"[\u0e00-\u0e7f]")),
 )
 _WORD = re.compile(r"[^\W\d_]+")
+# Word -> the languages that have it: one look for each word of a text, not one for each language.
+_SPOKEN: Mapping[str, tuple[str, ...]] = {
+    word: tuple(code for code, known in _WORDS.items() if word in known)
+    for word in frozenset[str]().union(*_WORDS.values())
+}
 
 
 def language_of(text: str) -> str:
@@ -51,10 +56,13 @@ def language_of(text: str) -> str:
             if len(script.findall(sample)) > letters * 0.2:
                 return code
     small = sample.lower()
-    words = _WORD.findall(small)
-    hits = {code: sum(map(known.__contains__, words)) for code, known in _WORDS.items()}
-    for code, marks in _LETTERS.items():
-        hits[code] += sum(mark in small for mark in marks)
+    hits = dict.fromkeys(_WORDS, 0)
+    for word in _WORD.findall(small):
+        for code in _SPOKEN.get(word, ()):
+            hits[code] += 1
+    if not small.isascii():
+        for code, marks in _LETTERS.items():
+            hits[code] += sum(mark in small for mark in marks)
     first, second = sorted(hits.items(), key=lambda pair: -pair[1])[:2]
     return first[0] if first[1] >= LEAST_HITS and first[1] > second[1] else ""
 

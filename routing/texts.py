@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -11,9 +11,11 @@ from providers.chat import Fields
 
 MOST_BYTES = 64 * 1024  # of messages that are read whole; of longer ones only the end
 MOST_LETTERS = 4_000
+MOST_PARTS = 32  # of the content of a message, from both ends
 
 _messages = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 _any = msgspec.json.Decoder()
+_parts = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 class Said(msgspec.Struct, frozen=True):
@@ -38,13 +40,16 @@ def said_in(fields: Fields) -> Said:
 
 
 def _text(content: msgspec.Raw) -> str:
-    told = _any.decode(content)
-    if isinstance(told, str):
-        return told
-    return "\n".join(_parts(told)) if isinstance(told, list) else ""
+    if bytes(memoryview(content)[:1]) != b"[":
+        told = _any.decode(content)
+        return told if isinstance(told, str) else ""
+    parts = _parts.decode(content)
+    if len(parts) > MOST_PARTS:
+        parts = parts[: MOST_PARTS // 2] + parts[-MOST_PARTS // 2 :]
+    return "\n".join(_texts(map(_any.decode, parts)))
 
 
-def _parts(parts: list[Any]) -> Iterator[str]:
+def _texts(parts: Iterable[Any]) -> Iterator[str]:
     for part in parts:
         text = part.get("text") if isinstance(part, dict) else None
         if isinstance(text, str):

@@ -255,7 +255,7 @@ def _aliases(read: Reader | None) -> list[AliasWanted]:
             read.fault(name, f"'{target}' names no model: write provider:model id.")
         elif name != name.strip() or not name or len(name) > 200 or not name.isprintable():
             read.fault(name, "an alias has 1 to 200 characters and no space at its ends.")
-        elif name == RESERVED or name.startswith(f"{RESERVED}:"):
+        elif name == RESERVED or name.startswith((f"{RESERVED}:", f"{RESERVED}/")):
             read.fault(name, "'auto' means the default model everywhere: take another name.")
         else:
             found.append(AliasWanted(read.at(name), name, slug, model_id))

@@ -12,8 +12,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from console.configuration import targets
 from console.configuration.fields import nearest
+from console.configuration.standing import Standing
+from console.configuration.targets import Known
 from console.configuration.values import (
     UNSET,
     Declared,
@@ -88,9 +89,7 @@ def plan(declared: Declared, house: House, *, now: datetime, environment: Mappin
     for provider in declared.providers:
         planner.provider(provider)
     planner.aliases()
-    order = list(Thing)
-    for row in sorted(declared.rows, key=lambda row: order.index(row.thing) * (-1 if row.absent else 1)):
-        planner.listed(row)
+    planner.rows()
     for team in declared.teams:
         planner.team(team)
     if planner.faults:
@@ -312,66 +311,59 @@ class _Planner:
 
     # -- routing ----------------------------------------------------------------------
 
-    def listed(self, wanted: RowWanted) -> None:
-        """A use case, a tier, a route, a flag or an experiment."""
+    def rows(self) -> None:
+        """Use cases, tiers, routes, flags, experiments: what is there before what names it, and going the other way."""
+        order = list(Thing)
+        standing, known = Standing(self.declared, self.house), self._known()
+        declared = sorted(self.declared.rows, key=lambda row: order.index(row.thing) * (-1 if row.absent else 1))
+        for row in declared:
+            if not row.absent:
+                self._listed(row, standing, known)
+        for row in declared:
+            if row.absent:
+                self._remove(row, standing)
+        if not self.faults:
+            self.notes += standing.unreached()
+
+    def _listed(self, wanted: RowWanted, standing: Standing, known: Known) -> None:
         held = self.house.rows.get(wanted.thing, {}).get(wanted.key)
-        if wanted.absent:
-            self._remove(wanted, held)
-            return
         for name, thing in (("use_case", Thing.USE_CASE), ("tier", Thing.TIER)):
             named = wanted.fields.get(name)
-            if named and wanted.thing is not thing and named not in self._keys(thing):
-                message = f"there is no {thing} '{named}'.{nearest(named, self._keys(thing))}"
+            if named and wanted.thing is not thing and named not in standing.keys(thing):
+                message = f"there is no {thing} '{named}'.{nearest(named, standing.keys(thing))}"
                 self.faults.append(Fault(f"{wanted.path}.{name}", message))
-        for path, target in targets.of(wanted):
-            said = self._judged(target)
-            if said:
-                self.faults.append(Fault(f"{wanted.path}.{path}", said))
-        fields = dict(wanted.fields)
+        before = {target for _, target, _ in known.faults(wanted.thing, held)} if held else set()
+        for path, target, said in known.faults(wanted.thing, wanted.fields):
+            fault = Fault(f"{wanted.path}.{path}", said)
+            # What stood there already may have gone since: a house takes back what it exported.
+            if target in before:
+                self.notes.append(str(fault))
+            else:
+                self.faults.append(fault)
+        fields = dict(wanted.fields) | standing.position(wanted)
         if held is None and wanted.thing in (Thing.USE_CASE, Thing.TIER):
             fields.setdefault("name", wanted.key.replace("_", " ").capitalize())
         self._row(wanted.thing, (wanted.key,), fields, held)
 
-    def _remove(self, wanted: RowWanted, held: Fields | None) -> None:
+    def _remove(self, wanted: RowWanted, standing: Standing) -> None:
+        held = self.house.rows.get(wanted.thing, {}).get(wanted.key)
         if held is None:
             return  # it is as it should be
-        if wanted.thing in (Thing.USE_CASE, Thing.TIER):
-            name = "use_case" if wanted.thing is Thing.USE_CASE else "tier"
-            routes = self.house.rows.get(Thing.ROUTE, {})
-            going = {row.key for row in self.declared.rows if row.thing is Thing.ROUTE and row.absent}
-            using = [key for key, row in routes.items() if row.get(name) == wanted.key and key not in going]
-            if using:
-                self.faults.append(Fault(wanted.path, f"is used by the route '{using[0]}': remove that first."))
-                return
+        user = standing.user_of(wanted.thing, wanted.key)
+        if user:
+            self.faults.append(Fault(wanted.path, f"is used by {user}: change or remove that first."))
+            return
         gone = tuple(Difference(name, value, None) for name, value in held.items())
         self._step(Action.REMOVE, wanted.thing, (wanted.key,), gone)
 
-    def _keys(self, thing: Thing) -> set[str]:
-        """Those that will be there."""
-        declared = {row.key: row.absent for row in self.declared.rows if row.thing is thing}
-        held = set(self.house.rows.get(thing, {}))
-        return {key for key in held | declared.keys() if not declared.get(key, False)}
-
-    def _judged(self, target: str) -> str:
-        """What is wrong with a target of a chain; empty: nothing, or that nobody has connected it yet."""
-        aliases = {alias.name for alias in self.declared.aliases} | set(self.house.aliases)
-        known = self._models | self._declared()
-        if target in aliases or target in {model_id for _, model_id in known}:
-            return ""
-        if targets.points_back(target):
-            return f"'{target}' points back to the routes: a route names models."
-        prefix, _colon, model_id = target.partition(":")
-        slug = self._slugs.get(prefix.lower())
-        if slug is not None and ((slug, model_id) in known or self._may_have(slug)):
-            return ""
-        if targets.in_catalogue(target):
-            return ""
-        return f"there is no model '{target}'.{nearest(target, targets.names(known, aliases))}"
-
-    def _may_have(self, slug: str) -> bool:
-        """Whether a list of models that was never read may explain it."""
-        held = self.house.providers.get(slug)
-        return held is None or not held.listed
+    def _known(self) -> Known:
+        listed = {slug for slug, held in self.house.providers.items() if held.listed}
+        return Known(
+            slugs=self._slugs,
+            models=frozenset(self._models | self._declared()),
+            aliases=frozenset({alias.name for alias in self.declared.aliases} | set(self.house.aliases)),
+            unread=frozenset(self._slugs.values()) - listed,
+        )
 
     # -- steps ----------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -15,42 +16,43 @@ from routing.caps import NANO
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9_-]*\Z")
 MOST_POSITION = 32_000
+SHARE_DECIMALS = 3
 
-Section = Callable[[Reader, int], RowWanted | None]
+Section = Callable[[Reader], RowWanted | None]
 
 
 def read(top: Reader) -> list[RowWanted]:
     found: list[RowWanted] = []
     for name, section in SECTIONS.items():
         for number, each in enumerate(top.tables(name)):
-            row = section(each, number)
+            row = section(each)
             each.done()
             if row is not None:
-                found.append(row)
+                found.append(replace(row, number=number))
     return found
 
 
-def _use_case(read: Reader, number: int) -> RowWanted | None:
+def _use_case(read: Reader) -> RowWanted | None:
     fields = given(
         name=read.text("name", 80),
         description=read.text("description", 300, empty=True),
         tier=read.text("tier", 60, empty=True),
-        position=_position(read, number),
+        position=read.whole("position", 0, MOST_POSITION),
     )
     return _row(read, Thing.USE_CASE, _slug(read, "slug"), fields)
 
 
-def _tier(read: Reader, number: int) -> RowWanted | None:
+def _tier(read: Reader) -> RowWanted | None:
     fields = given(
         name=read.text("name", 80),
         most_nano=_maximum(read),
         currency=_currency(read),
-        position=_position(read, number),
+        position=read.whole("position", 0, MOST_POSITION),
     )
     return _row(read, Thing.TIER, _slug(read, "slug"), fields)
 
 
-def _route(read: Reader, number: int) -> RowWanted | None:
+def _route(read: Reader) -> RowWanted | None:
     absent = read.raw("absent") is True
     chain, when = _nested(read, "chain"), _nested(read, "when")
     if chain is not UNSET:
@@ -61,8 +63,8 @@ def _route(read: Reader, number: int) -> RowWanted | None:
         _faults(read, conditions.faults(when, "when"))
     fields = given(
         use_case=read.text("use_case", 60, required=not absent),
-        tier=read.text("tier", 60, empty=True),
-        position=_position(read, number),
+        tier=_every_tier(read),
+        position=read.whole("position", 0, MOST_POSITION),
         enabled=read.flag("enabled"),
         when=when or {} if when is not UNSET else UNSET,
         chain=chain,
@@ -70,10 +72,10 @@ def _route(read: Reader, number: int) -> RowWanted | None:
     return _row(read, Thing.ROUTE, read.text("name", 140, required=True), fields)
 
 
-def _flag(read: Reader, number: int) -> RowWanted | None:
+def _flag(read: Reader) -> RowWanted | None:
     absent = read.raw("absent") is True
     rules = _nested(read, "rules")
-    share = read.number("share", 0, 100)
+    share = _share(read)
     governs = read.text("governs", 320, required=not absent)
     unit = read.text("unit", 12)
     told = given(governs=governs, unit=unit, rules=rules)
@@ -82,13 +84,13 @@ def _flag(read: Reader, number: int) -> RowWanted | None:
     fields = given(
         description=read.text("description", 300, empty=True),
         enabled=read.flag("enabled"),
-        share=Decimal(str(share)) if share is not UNSET else UNSET,
+        share=share,
         salt=read.whole("salt", 1, 1_000_000),
     )
     return _row(read, Thing.FLAG, _slug(read, "key"), fields | told)
 
 
-def _experiment(read: Reader, number: int) -> RowWanted | None:
+def _experiment(read: Reader) -> RowWanted | None:
     absent = read.raw("absent") is True
     arms, when = _nested(read, "arms"), _nested(read, "when")
     unit = read.text("unit", 12)
@@ -99,7 +101,7 @@ def _experiment(read: Reader, number: int) -> RowWanted | None:
         hypothesis=read.text("hypothesis", 300, empty=True),
         enabled=read.flag("enabled"),
         use_case=read.text("use_case", 60, required=not absent),
-        tier=read.text("tier", 60, empty=True),
+        tier=_every_tier(read),
         salt=read.whole("salt", 1, 1_000_000),
     )
     return _row(read, Thing.EXPERIMENT, _slug(read, "key"), fields | told)
@@ -132,10 +134,25 @@ def _slug(read: Reader, key: str) -> Any:
     return value
 
 
-def _position(read: Reader, number: int) -> Any:
-    """As they stand in the file, where it does not say otherwise."""
-    value = read.whole("position", 0, MOST_POSITION)
-    return number if value is UNSET else value
+def _every_tier(read: Reader) -> Any:
+    """A tier's slug; null or empty: every."""
+    if read.raw("tier") is None:
+        return ""
+    return read.text("tier", 60, empty=True)
+
+
+def _share(read: Reader) -> Any:
+    """Per cent, as exact as it is kept: what is rounded would differ from the file for ever."""
+    share = read.amount("share")
+    if share is UNSET:
+        return UNSET
+    if share > 100:
+        read.fault("share", "must be from 0 to 100.")
+    elif share != round(share, SHARE_DECIMALS):
+        read.fault("share", f"has at most {SHARE_DECIMALS} digits after the point.")
+    else:
+        return share
+    return UNSET
 
 
 def _maximum(read: Reader) -> Any:

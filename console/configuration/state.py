@@ -14,7 +14,7 @@ from console.configuration.values import House, KeyHeld, ModelHeld, PriceHeld, P
 from console.models import User
 from providers.models import Credential, FormerSlug, LanguageModel, ModelAlias, Provider
 from providers.vault import SealBroken
-from routing.models import Experiment, Flag, Route, Tier, UseCase
+from routing.models import ApiKey, Experiment, Flag, Route, Tier, UseCase
 
 ORGANISATION = ("name", "label", "time_zone", "currency", "language", "default_model")
 LIMITS = ("requests_per_minute", "tokens_per_minute", "concurrency")
@@ -38,7 +38,7 @@ ROWS: Mapping[Thing, tuple[type[Model], str, tuple[str, ...]]] = {
 
 
 def read_house() -> House:
-    """Sixteen queries, whatever there is."""
+    """Seventeen queries, whatever there is."""
     house = Organisation.objects.filter(id=1).first() or Organisation(id=1)
     return House(
         organisation=_fields(house, ORGANISATION),
@@ -49,6 +49,7 @@ def read_house() -> House:
         },
         teams={held.name: held for held in _teams()},
         rows={thing: _rows(thing) for thing in ROWS},
+        meant_by_keys=_meant_by_keys(),
         people=frozenset(
             email.lower() for email in User.objects.filter(is_active=True).values_list("email", flat=True)
         ),
@@ -111,6 +112,14 @@ def _teams() -> list[TeamHeld]:
         )
         for team in Team.objects.order_by("name").prefetch_related(members)
     ]
+
+
+def _meant_by_keys() -> dict[Thing, frozenset[str]]:
+    pairs = list(ApiKey.objects.filter(revoked_at=None).order_by().values_list("use_case", "tier").distinct())
+    return {
+        Thing.USE_CASE: frozenset(use_case for use_case, _ in pairs if use_case),
+        Thing.TIER: frozenset(tier for _, tier in pairs if tier),
+    }
 
 
 def _rows(thing: Thing) -> dict[str, dict[str, Any]]:

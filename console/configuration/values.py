@@ -139,6 +139,7 @@ class RowWanted:
     key: str
     fields: Fields
     absent: bool = False  # it is to go
+    number: int = 0  # where it stands in its section
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,4 +201,5 @@ class House:
     aliases: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # name -> (slug, model id)
     teams: Mapping[str, TeamHeld] = field(default_factory=dict)  # by name
     rows: Mapping[Thing, Mapping[str, Fields]] = field(default_factory=dict)  # of the lists about routing, by key
+    meant_by_keys: Mapping[Thing, frozenset[str]] = field(default_factory=dict)  # use cases and tiers of API keys
     people: frozenset[str] = frozenset()  # lower-case addresses of those who may be put into a team

@@ -121,6 +121,25 @@ def test_text_in_parts_is_read_and_pictures_are_not() -> None:
     assert found.reasons == ("asks for thought: prove (+2)",)
 
 
+def test_of_very_many_parts_the_ends_are_read() -> None:
+    parts = [{"type": "text", "text": text} for text in ("Prove it.", *["lorem ipsum"] * 30_000, "Then compare.")]
+    found = estimate(fields("", messages=[{"role": "user", "content": parts}]))
+    assert "asks for thought: compare, prove (+4)" in found.reasons
+
+
+def test_the_same_request_is_explained_in_the_same_words() -> None:
+    """Of several words with one beginning the last one is named, in every process."""
+    found = estimate(fields("Analyse it, and read the analysis of other analysts, then analyze."))
+    assert found.reasons == ("asks for thought: analyze (+2)",)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_code"), [("SELECT a FROM b", True), ("FROM b SELECT a", False), ("SELECT ", False)]
+)
+def test_a_query_is_code(text: str, is_code: bool) -> None:
+    assert ("code (+2)" in estimate(fields(text)).reasons) is is_code
+
+
 @pytest.mark.parametrize("messages", [[], [{"role": "user"}], [{"role": "user", "content": None}], [{"role": "tool"}]])
 def test_nothing_said_is_nothing_hard(messages: Any) -> None:
     assert estimate(fields("", messages=messages)).level == "low"

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
+from django.db import connection
 
 from billing.ids import new_request_id
 from routing import exposures
@@ -41,3 +44,50 @@ def test_what_waits_and_what_is_known_is_bounded(monkeypatch: pytest.MonkeyPatch
     book.note("e#1", "unit 4", "A", new_request_id())
     asyncio.run(book.flush())
     assert Exposure.objects.count() == 4
+
+
+@contextmanager
+def nowhere_to_write() -> Iterator[None]:
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE routing_exposure RENAME TO routing_exposure_away")
+    try:
+        yield
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE routing_exposure_away RENAME TO routing_exposure")
+
+
+def test_what_cannot_be_written_waits_and_what_finds_no_room_is_noted_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exposures, "MOST_WAITING", 2)
+    book = Exposures()
+    for unit in ("unit 1", "unit 2"):
+        book.note("e#1", unit, "A", new_request_id())
+
+    async def while_another_comes() -> None:
+        flushing = asyncio.create_task(book.flush())
+        await asyncio.sleep(0)  # its rows are on their way
+        book.note("e#1", "unit 3", "A", new_request_id())
+        await flushing
+
+    with nowhere_to_write():
+        asyncio.run(while_another_comes())
+    assert (book.waiting, book.dropped) == (2, 1)
+    asyncio.run(book.flush())
+    book.note("e#1", "unit 2", "A", new_request_id())
+    asyncio.run(book.flush())
+    assert Exposure.objects.count() == 3
+
+
+def test_two_that_write_the_same_units_at_once_do_not_wait_for_each_other() -> None:
+    mine, theirs = Exposures(), Exposures()
+    units = [f"unit {number}" for number in range(1500)]
+    for book, order in ((mine, units), (theirs, units[::-1])):
+        for unit in order:
+            book.note("e#1", unit, "A", new_request_id())
+
+    async def both() -> None:
+        await asyncio.gather(mine.flush(), theirs.flush())
+
+    asyncio.run(both())
+    assert (mine.waiting, theirs.waiting) == (0, 0)
+    assert Exposure.objects.count() == len(units)

@@ -46,8 +46,10 @@ def test_places_are_spread_evenly_and_stay() -> None:
 
 
 def test_two_salts_have_nothing_to_do_with_each_other() -> None:
-    both = sum(place(f"unit {n}", "a#1") < 0.5 and place(f"unit {n}", "a#2") < 0.5 for n in range(10_000))
-    assert abs(both - 2500) < 3 * sqrt(10_000 * 0.25 * 0.75)
+    cells = Counter((int(place(f"unit {n}", "a#1") * 4), int(place(f"unit {n}", "a#2") * 4)) for n in range(10_000))
+    by_one, by_other = (Counter(cell[side] for cell in cells.elements()) for side in (0, 1))
+    expected = {(a, b): by_one[a] * by_other[b] / 10_000 for a in range(4) for b in range(4)}
+    assert sum((cells[each] - count) ** 2 / count for each, count in expected.items()) < 27.9  # 9 degrees, 0.1 %
 
 
 @pytest.mark.parametrize("weights", [(50.0, 50.0), (80.0, 20.0), (1.0, 99.0), (10.0, 20.0, 70.0)])
@@ -86,11 +88,22 @@ def test_rules_come_before_the_share_and_the_switch_before_all() -> None:
     assert flags.verdict(replace(some, enabled=False), Ask("r", "auto", team="support"), NOW)[0] is False
 
 
+@pytest.mark.parametrize("share", [0, 37.5, 100])
+def test_whether_it_is_on_is_what_the_verdict_says(share: float) -> None:
+    rules = [
+        {"when": SUPPORT, "on": True},
+        {"when": {"attribute": "user", "operator": "is", "value": "u"}, "on": False},
+    ]
+    for some in (flag(share=share, unit="user", rules=rules), flag(share=share), flag(enabled=False)):
+        for each in (*users(50), Ask("r", "auto", team="support"), Ask("r", "auto", end_user="u")):
+            assert flags.is_on(some, each, NOW) is flags.verdict(some, each, NOW)[0]
+
+
 def test_without_a_unit_each_request_is_on_its_own() -> None:
     some = flag(share=50, unit="team")
     sides = {flags.verdict(some, Ask(f"req_{n}", "auto"), NOW) for n in range(100)}
     assert {on for on, _ in sides} == {True, False}
-    assert {why for _, why in sides} == {"on for 50 % by request"}
+    assert {why for _, why in sides} == {"on for 50 % by request, as there is no team"}
 
 
 def by_key(*entries: FlagEntry) -> Routing:
@@ -103,7 +116,7 @@ def test_what_a_flag_is_off_for_is_passed_over_and_named(governs: str) -> None:
     house = replace(house, routing=replace(house.routing, flags=by_key(flag(governs, share=0)).flags))
     decision = whole(ask(), house)
     assert names(decision) == ["fair"]
-    assert decision.candidates[0].verdict == "flag 'try': on for 0 % by request"
+    assert decision.candidates[0].verdict == "flag 'try': on for 0 % by request, as there is no team"
     alone = whole(Ask("req_1", "dear:one"), house)
     assert alone.problem is not None
     assert (alone.problem.status, alone.problem.code) == (503, "no_usable_provider")
