@@ -2,54 +2,51 @@
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 
-import aiohttp
-
 from providers.addresses import blocked
-from providers.doors import Blocked, Dial
+from providers.connection import Broken, Garbled
+from providers.doors import Blocked, Dial, NotInTime, Unconnected, Unresolved
 from providers.errors import Interrupted, InvalidAnswer, ProviderError, TimedOut, Unreachable
 
-NETWORK_ERRORS: tuple[type[Exception], ...] = (aiohttp.ClientError, OSError, asyncio.TimeoutError)
+NETWORK_ERRORS: tuple[type[Exception], ...] = (OSError,)  # and TimeoutError, which is one
 
 
 def is_stale(error: Exception, dial: Dial) -> bool:
-    """A connection from the pool that was closed on the other side before it carried anything of ours."""
-    if dial.fresh or isinstance(error, aiohttp.ClientConnectorError):
-        return False
-    return isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError | ConnectionResetError)
+    """A connection that rested and was closed on the other side before it carried anything of ours."""
+    return isinstance(error, Broken) and not error.begun and not dial.fresh
 
 
 def of_dialling(error: Exception, dial: Dial, url: str) -> ProviderError:
     """Before headers came."""
     host = url.partition("://")[2].partition("/")[0] or url
     secure = url.startswith("https:")
-    cause = getattr(error, "os_error", error)
-    if isinstance(cause, Blocked):
-        return blocked(str(cause))
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        why = getattr(error.certificate_error, "verify_message", "") or "it cannot be verified"
-        return Unreachable(f"The certificate of {host} is not accepted: {why}.", code="upstream_tls", sent=False)
-    if isinstance(error, aiohttp.ClientConnectorSSLError | ssl.SSLError):
-        return Unreachable(f"No secure connection to {host} could be made.", code="upstream_tls", sent=False)
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
+    if isinstance(error, Blocked):
+        return blocked(str(error))
+    if isinstance(error, Unresolved):
         return Unreachable(f"The name {host} could not be resolved.", sent=False)
-    if isinstance(error, aiohttp.ConnectionTimeoutError):
+    if isinstance(error, NotInTime):
         if dial.reached and secure:
             return Unreachable(f"{host} accepted, but made no secure connection.", code="upstream_tls", sent=False)
         return Unreachable(f"{host} did not accept a connection in time.", sent=False)
-    if isinstance(error, aiohttp.ClientConnectorError):
-        if isinstance(cause, ConnectionResetError) and secure:
-            return Unreachable(f"{host} broke off while securing the connection.", code="upstream_tls", sent=False)
-        return Unreachable(f"{host} refused the connection.", sent=False)
-    if isinstance(error, aiohttp.InvalidURL | aiohttp.NonHttpUrlClientError):
-        return blocked("it cannot be read")
-    if isinstance(error, aiohttp.ClientResponseError | aiohttp.ClientPayloadError):
+    if isinstance(error, Unconnected):
+        return _unconnected(error.__cause__, host, secure)
+    if isinstance(error, Garbled):
         return InvalidAnswer(f"{host} sent something that is not HTTP.")
     if isinstance(error, TimeoutError):
         return too_late()
     return Unreachable(f"{host} broke the connection before it answered.")
+
+
+def _unconnected(cause: BaseException | None, host: str, secure: bool) -> Unreachable:
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        why = cause.verify_message or "it cannot be verified"
+        return Unreachable(f"The certificate of {host} is not accepted: {why}.", code="upstream_tls", sent=False)
+    if isinstance(cause, ssl.SSLError):
+        return Unreachable(f"No secure connection to {host} could be made.", code="upstream_tls", sent=False)
+    if isinstance(cause, ConnectionResetError | ConnectionAbortedError) and secure:
+        return Unreachable(f"{host} broke off while securing the connection.", code="upstream_tls", sent=False)
+    return Unreachable(f"{host} refused the connection.", sent=False)
 
 
 def of_reading(error: Exception) -> ProviderError:

@@ -114,6 +114,17 @@ class State(msgspec.Struct, frozen=True):
     frame: bytes = b""
 
 
+class Thought(msgspec.Struct, frozen=True):
+    """The end of one block of reasoning, and the block as its vendor wrote it: for clients that speak its wire.
+
+    What is signed in them is in `State` once more.
+    """
+
+    vendor: str  # slug of the kind
+    data: str
+    frame: bytes = b""
+
+
 class Citation(msgspec.Struct, frozen=True):
     """A source of the text so far, as the provider names it."""
 
@@ -160,6 +171,7 @@ Event = (
     | ReasoningDelta
     | ToolCallDelta
     | State
+    | Thought
     | Citation
     | UsageReport
     | Finish

@@ -1,7 +1,7 @@
 """The one module that touches the network: what goes out, where to, for how long, and errors in our own words.
 
-`/v1` traffic uses the two methods of `wiring.Port`. Control traffic uses `client()`, which is httpx over the same
-sessions. Code without a loop of its own goes through `call()`.
+`/v1` traffic uses the two methods of `wiring.Port`, over connections of our own. Control traffic uses `client()`, which
+is httpx over aiohttp, under the same rules. Code without a loop of its own goes through `call()`.
 
 A name is resolved once, every address it gives is judged, and the connection is made to one of those. Redirects are
 not followed, nothing is taken from the environment, TLS is always verified, and compressed answers are refused, since
@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import atexit
 import concurrent.futures
-import io
 import os
 import ssl
 import threading
@@ -24,21 +23,21 @@ from typing import Any, TypeVar
 import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
-from yarl import URL
 
 from providers import causes
 from providers.addresses import Network, Policy, parse_networks, read_url
-from providers.doors import DIAL, Dial, Door, Lookup, system_lookup, timeout_for, trusted
+from providers.connection import Connection
+from providers.doors import Dial, Door, Lookup, system_lookup, trusted
 from providers.errors import ProviderError, TimedOut
 from providers.inside import Application, Exchange
 from providers.registry import Kind, Place
+from providers.routes import Route, head_of, route_to
 from providers.streams import Attempt, Clock, Opened
 from providers.wiring import HttpAnswer, HttpRequest, Limits
 
 T = TypeVar("T")
 
 STALE_SECONDS = 1.0  # a used connection that breaks later than this was not idle: the provider had begun to work
-_LARGE_BODY = 1024 * 1024  # sent in pieces from here on
 _CONTROL_BYTES = 32 * 1024 * 1024  # of an answer to control traffic
 
 
@@ -92,7 +91,7 @@ class Connector:
         return door
 
     def session_for(self, url: str, kind: Kind | None) -> aiohttp.ClientSession:
-        return self._door(read_url(url, place_of(kind), self._private)[1]).pooled
+        return self._door(read_url(url, place_of(kind), self._private)[1]).session
 
     # -- the port -------------------------------------------------------------------
 
@@ -111,7 +110,7 @@ class Connector:
 
     # -- opening --------------------------------------------------------------------
 
-    async def _ask_inside(self, request: HttpRequest, limits: Limits) -> Opened:
+    async def _ask_inside(self, request: HttpRequest, limits: Limits, dial: Dial) -> Opened:
         exchange = Exchange(self._inside or _pretend_vendor(), request)
         try:
             status, headers = await exchange.headers_come()
@@ -120,22 +119,30 @@ class Connector:
             raise
         return Opened(status, headers, exchange, exchange.close)
 
-    async def _ask(self, request: HttpRequest, limits: Limits) -> Opened:
-        url, policy = read_url(request.url, place_of(request.kind), self._private)
-        door = self._door(policy)
+    async def _ask(self, request: HttpRequest, limits: Limits, dial: Dial) -> Opened:
+        route = route_to(request.url, place_of(request.kind), self._private)
+        door = self._door(route.policy)
+        head = head_of(request, route)
         began = time.monotonic()
         try:
-            response = await _request(door.pooled, request, url, limits)
+            connection = door.pool.take(route.where) or await door.connection(route, dial, limits.connect)
+            await connection.ask(request.method, head, request.body)
         except causes.NETWORK_ERRORS as error:
-            dial = DIAL.get() or Dial()
             if not causes.is_stale(error, dial) or time.monotonic() - began > STALE_SECONDS:
                 raise causes.of_dialling(error, dial, request.url) from error
-            # The other side had closed this idle connection as we wrote to it: nothing was read from us.
-            try:
-                response = await _request(door.fresh, request, url, limits)
-            except causes.NETWORK_ERRORS as again:
-                raise causes.of_dialling(again, dial, request.url) from again
-        return Opened(response.status, response.headers, response.content, _closing(response))
+            connection = await self._ask_anew(door, route, request, limits, dial)
+        return Opened(connection.status, connection.headers, connection, connection.let_go)
+
+    @staticmethod
+    async def _ask_anew(door: Door, route: Route, request: HttpRequest, limits: Limits, dial: Dial) -> Connection:
+        """The other side had closed a resting connection as we wrote to it: nothing was read from us. A new one, which
+        is not kept: that server does not keep its own."""
+        try:
+            connection = await door.connection(route, dial, limits.connect)
+            await connection.ask(request.method, head_of(request, route, keep=False), request.body, keep=False)
+        except causes.NETWORK_ERRORS as error:
+            raise causes.of_dialling(error, dial, request.url) from error
+        return connection
 
     # -- control traffic --------------------------------------------------------------
 
@@ -153,47 +160,6 @@ class Connector:
 def place_of(kind: Kind | None) -> Place:
     """What belongs to no kind keeps to the rules of the cloud."""
     return Place.CLOUD if kind is None else kind.place
-
-
-async def _request(
-    session: aiohttp.ClientSession, request: HttpRequest, url: URL, limits: Limits
-) -> aiohttp.ClientResponse:
-    body: Any = request.body or None
-    if body is not None:
-        # As the payload it would become, since aiohttp looks long for which kind that is.
-        body = io.BytesIO(body) if len(body) > _LARGE_BODY else aiohttp.BytesPayload(body)
-    return await session.request(
-        request.method,
-        url,
-        data=body,
-        headers=request.headers,
-        allow_redirects=False,
-        timeout=timeout_for(limits.connect),
-    )
-
-
-def _closing(response: aiohttp.ClientResponse) -> Callable[[bool], None] | None:
-    """What closes the response, once; nothing when it is all there and its connection given back.
-
-    Until then the reader is told when the connection is lost: aiohttp does not, when it was for bad framing.
-    """
-    connection = response.connection
-    protocol = connection.protocol if connection is not None else None
-    lost = protocol.closed if protocol is not None else None
-    if lost is None:
-        return None
-
-    def tell(_: asyncio.Future[None]) -> None:
-        if not response.content.is_eof() and response.content.exception() is None:
-            response.content.set_exception(causes.cut())
-
-    def close(at_end: bool) -> None:
-        lost.remove_done_callback(tell)
-        if not at_end:
-            response.close()
-
-    lost.add_done_callback(tell)
-    return close
 
 
 def _pretend_vendor() -> Application:

@@ -1,4 +1,7 @@
-"""Pools of connections, one for each policy of addresses: resolver, sockets and TLS that keep to it."""
+"""Ways out, one for each policy of addresses: resolver, sockets and TLS that keep to it.
+
+`connection` is for `/v1` traffic; `session`, over the same resolver and sockets, for all other.
+"""
 
 from __future__ import annotations
 
@@ -9,25 +12,27 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
+from ipaddress import ip_address
 from typing import Any
 
 import aiohttp
+from aiohappyeyeballs import AddrInfoType, remove_addr_infos, start_connection
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from providers.addresses import Policy, judge
+from providers.connection import Connection
+from providers.pool import REST_SECONDS, Pool
+from providers.routes import DEFAULTS, Route
 
 log = logging.getLogger(__name__)
 
 DNS_SECONDS = 2.0
 DNS_CACHE_SECONDS = 10
-KEEP_ALIVE_SECONDS = 30.0
+HAPPY_EYEBALLS_SECONDS = 0.25  # after which the next address is tried beside the first
 HEADER_LINE_BYTES = 8190
 MOST_HEADERS = 128
-
-_HEADERS = {"User-Agent": "relayhouse", "Accept-Encoding": "identity"}
 
 # Every address of a name: (family, address), or OSError.
 Lookup = Callable[[str, int], Awaitable[Sequence[tuple[int, str]]]]
@@ -35,6 +40,18 @@ Lookup = Callable[[str, int], Awaitable[Sequence[tuple[int, str]]]]
 
 class Blocked(OSError):
     """An address that the policy forbids. An OSError, since that is what resolving may raise."""
+
+
+class Unresolved(OSError):
+    """The name has led to no address."""
+
+
+class NotInTime(OSError):
+    """No connection was made within its time."""
+
+
+class Unconnected(OSError):
+    """No connection was made. The cause says why."""
 
 
 @dataclass(slots=True)
@@ -48,9 +65,6 @@ class Dial:
     def reached(self) -> bool:
         """Somebody accepted. A connection from the pool was accepted long ago."""
         return not self.fresh or any(one.was_accepted() for one in self.sockets)
-
-
-DIAL: ContextVar[Dial | None] = ContextVar("dial", default=None)
 
 
 class Socket(socket.socket):
@@ -94,9 +108,6 @@ class Resolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        dial = DIAL.get()
-        if dial is not None:
-            dial.fresh = True
         try:
             async with asyncio.timeout(DNS_SECONDS):
                 found = await self._lookup(host, port)
@@ -124,36 +135,151 @@ class Resolver(AbstractResolver):
         """Nothing is kept."""
 
 
+class Names:
+    """What names have led to in the last seconds. Who asks for one that is being looked up waits with the first."""
+
+    def __init__(self, resolver: Resolver) -> None:
+        self._resolver = resolver
+        self._found: dict[tuple[str, int], tuple[float, asyncio.Task[list[ResolveResult]]]] = {}
+
+    async def find(self, host: str, port: int) -> list[AddrInfoType]:
+        family = _family_of(host)
+        found = [(family, host)] if family is not None else await self._looked_up(host, port)
+        return [(one, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, port)) for one, address in found]
+
+    async def _looked_up(self, host: str, port: int) -> list[tuple[int, str]]:
+        now = asyncio.get_running_loop().time()
+        until, looking = self._found.get((host, port), (0.0, None))
+        if looking is None or now >= until or _failed(looking):
+            looking = asyncio.get_running_loop().create_task(self._resolver.resolve(host, port))
+            looking.add_done_callback(_failed)  # so that it is seen, also when nobody waits for it any more
+            self._forget(now)
+            self._found[host, port] = now + DNS_CACHE_SECONDS, looking
+        await asyncio.wait({looking})
+        if looking.cancelled():
+            raise OSError(f"'{host}' is not looked up any more")
+        return [(one["family"], one["host"]) for one in looking.result()]
+
+    def _forget(self, now: float) -> None:
+        for key in [key for key, (until, _) in self._found.items() if now >= until]:
+            del self._found[key]
+
+    def close(self) -> None:
+        for _, looking in self._found.values():
+            looking.cancel()
+        self._found.clear()
+
+
+def _family_of(host: str) -> int | None:
+    """Of an address; None for a name."""
+    try:
+        return socket.AF_INET6 if ip_address(host).version == 6 else socket.AF_INET
+    except ValueError:
+        return None
+
+
+def _failed(looking: asyncio.Task[Any]) -> bool:
+    return looking.done() and (looking.cancelled() or looking.exception() is not None)
+
+
 class Door:
-    """The connections of one policy: a pool, and a way to get a connection nobody has used before."""
+    """The connections of one policy, in one loop."""
 
     def __init__(self, policy: Policy, tls: ssl.SSLContext, lookup: Lookup) -> None:
         self.policy = policy
+        self.pool = Pool(asyncio.get_running_loop())
         self._tls = tls
-        self._lookup = lookup
-        self.pooled = self._session(force_close=False)
-        self._fresh: aiohttp.ClientSession | None = None
+        self._resolver = Resolver(policy, lookup)
+        self._names = Names(self._resolver)
+        self._session: aiohttp.ClientSession | None = None
+
+    # -- for `/v1` traffic --------------------------------------------------------------
+
+    async def connection(self, route: Route, dial: Dial, seconds: float) -> Connection:
+        """A new one. Raises Blocked, Unresolved, NotInTime or Unconnected."""
+        dial.fresh = True
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._connect(route, dial)
+        except TimeoutError as error:
+            raise NotInTime(f"no connection within {seconds:g} s") from error
+
+    async def _connect(self, route: Route, dial: Dial) -> Connection:
+        try:
+            addresses = await self._names.find(route.host, route.port)
+        except Blocked:
+            raise
+        except OSError as error:
+            raise Unresolved(str(error)) from error
+        while True:
+            try:
+                return await self._connect_to_one(addresses, route, dial)
+            except Blocked:
+                raise
+            except (OSError, RuntimeError) as error:  # uvloop raises RuntimeError for some addresses
+                if not addresses:
+                    raise Unconnected(str(error)) from error
+
+    async def _connect_to_one(self, addresses: list[AddrInfoType], route: Route, dial: Dial) -> Connection:
+        """To any of these addresses. Those that it was tried with are taken out when it fails."""
+        loop = asyncio.get_running_loop()
+        try:
+            connected = await start_connection(
+                addresses,
+                happy_eyeballs_delay=HAPPY_EYEBALLS_SECONDS,
+                loop=loop,
+                socket_factory=lambda info: self._socket(info, dial),
+            )
+        except BaseException:
+            addresses.clear()
+            raise
+        try:
+            remove_addr_infos(addresses, connected.getpeername())
+        except (OSError, ValueError):  # it broke at once, which shows when it is used
+            addresses.clear()
+        _, connection = await loop.create_connection(
+            lambda: Connection(loop, self.pool, route.where),
+            sock=connected,
+            ssl=self._tls if route.secure else None,
+            server_hostname=route.host if route.secure else None,
+        )
+        if self.pool.closed:
+            connection.abort()
+        return connection
+
+    def _socket(self, info: AddrInfoType, dial: Dial | None = None) -> socket.socket:
+        """The last look before a packet goes out: whatever led here, this is the address that would be dialled."""
+        family, kind, protocol, _, address = info
+        reason = judge(address[0], self.policy)
+        if reason:
+            raise Blocked(reason)
+        made = Socket(family=family, type=kind, proto=protocol)
+        made.setblocking(False)
+        if dial is not None:
+            dial.sockets.append(made)
+        return made
+
+    # -- for all other ------------------------------------------------------------------
 
     @property
-    def fresh(self) -> aiohttp.ClientSession:
-        if self._fresh is None:
-            self._fresh = self._session(force_close=True)
-        return self._fresh
+    def session(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = self._new_session()
+        return self._session
 
-    def _session(self, *, force_close: bool) -> aiohttp.ClientSession:
-        pool: dict[str, Any] = {"force_close": True} if force_close else {"keepalive_timeout": KEEP_ALIVE_SECONDS}
+    def _new_session(self) -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(
             limit=0,
             ssl=self._tls,
-            resolver=Resolver(self.policy, self._lookup),
+            resolver=self._resolver,
             ttl_dns_cache=DNS_CACHE_SECONDS,
             socket_factory=self._socket,
-            **pool,
+            keepalive_timeout=REST_SECONDS,
         )
         return aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
-            headers=_HEADERS,
+            headers=DEFAULTS,
             auto_decompress=False,
             trust_env=False,
             timeout=aiohttp.ClientTimeout(total=None),
@@ -162,30 +288,11 @@ class Door:
             max_headers=MOST_HEADERS,
         )
 
-    def _socket(self, info: Any) -> socket.socket:
-        """The last look before a packet goes out: whatever led here, this is the address that would be dialled."""
-        family, kind, protocol, _, address = info
-        reason = judge(address[0], self.policy)
-        if reason:
-            raise Blocked(reason)
-        made = Socket(family=family, type=kind, proto=protocol)
-        made.setblocking(False)
-        dial = DIAL.get()
-        if dial is not None:
-            dial.fresh = True
-            dial.sockets.append(made)
-        return made
-
     async def close(self) -> None:
-        await self.pooled.close()
-        if self._fresh is not None:
-            await self._fresh.close()
-
-
-@lru_cache(maxsize=64)
-def timeout_for(connect: float) -> aiohttp.ClientTimeout:
-    # Everything after the connection is watched by us: see streams.py.
-    return aiohttp.ClientTimeout(total=None, connect=connect)
+        self._names.close()
+        self.pool.close()
+        if self._session is not None:
+            await self._session.close()
 
 
 # -- trust ----------------------------------------------------------------------------

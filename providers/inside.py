@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
@@ -16,6 +15,7 @@ from yarl import URL
 
 from providers.causes import cut
 from providers.errors import Unreachable
+from providers.pieces import HIGH_WATER, Pieces, wake
 from providers.wiring import HttpRequest
 
 log = logging.getLogger(__name__)
@@ -25,26 +25,18 @@ Application = Callable[
     [MutableMapping[str, Any], Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]
 ]
 
-HIGH_WATER = 64 * 1024  # bytes an application may be ahead of its reader
 
-
-class Exchange:
+class Exchange(Pieces):
     """One request to the application and its response. A `streams.Source` once `headers_come()` has returned."""
 
     def __init__(self, application: Application, request: HttpRequest) -> None:
+        super().__init__(asyncio.get_running_loop())
         self._application = application
         self._request = request
-        self._loop = asyncio.get_running_loop()
         self._started: asyncio.Future[tuple[int, Mapping[str, str]]] = self._loop.create_future()
-        self._pieces: deque[bytes] = deque()
-        self._size = 0
-        self._reader: asyncio.Future[None] | None = None
         self._writer: asyncio.Future[None] | None = None
         self._gone = asyncio.Event()
         self._asked = False
-        self._ended = False
-        self._error: BaseException | None = None
-        self._on_eof: list[Callable[[], None]] = []
         self._task = self._loop.create_task(self._run(), name="pretend vendor")
 
     async def headers_come(self) -> tuple[int, Mapping[str, str]]:
@@ -52,34 +44,8 @@ class Exchange:
 
     # -- the reader's side ------------------------------------------------------------
 
-    async def readany(self) -> bytes:
-        while not self._pieces:
-            if self._error is not None:
-                raise self._error
-            if self._ended:
-                return b""
-            self._reader = self._loop.create_future()
-            try:
-                await self._reader
-            finally:
-                self._reader = None
-        data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
-        self._pieces.clear()
-        self._size = 0
-        _wake(self._writer)
-        return data
-
-    def is_eof(self) -> bool:
-        return self._ended
-
-    def on_eof(self, callback: Callable[[], None]) -> None:
-        self._on_eof.append(callback)
-
-    def set_exception(self, exc: BaseException) -> None:
-        if self._error is None:
-            self._error = exc
-        self._pieces.clear()
-        _wake(self._reader)
+    def _was_read(self) -> None:
+        wake(self._writer)
 
     def close(self, at_end: bool = False) -> None:
         """The client leaves: the application is told, and stopped if it does not care."""
@@ -102,9 +68,8 @@ class Exchange:
             if not self._started.done():
                 self._started.set_exception(Unreachable("The connection was closed before an answer came."))
                 self._started.exception()  # seen, also when nobody waits for it any more
-            if not self._ended and self._error is None:
-                self._error = cut()  # what was sent before it is still there to be read
-                _wake(self._reader)
+            if not self._ended:
+                self._fail(cut())  # what was sent before it is still there to be read
 
     async def _receive(self) -> Message:
         if not self._asked:
@@ -121,13 +86,9 @@ class Exchange:
             return
         body = message.get("body", b"")
         if body:
-            self._pieces.append(bytes(body))
-            self._size += len(body)
+            self._put(bytes(body))
         if not message.get("more_body", False):
-            self._ended = True
-            for callback in self._on_eof:
-                callback()
-        _wake(self._reader)
+            self._end()
         while self._size > HIGH_WATER and not self._ended:
             self._writer = self._loop.create_future()
             try:
@@ -151,8 +112,3 @@ class Exchange:
             "client": ("127.0.0.1", 0),
             "server": (url.host, url.port),
         }
-
-
-def _wake(waiter: asyncio.Future[None] | None) -> None:
-    if waiter is not None and not waiter.done():
-        waiter.set_result(None)

@@ -68,6 +68,7 @@ class Kind:
     embeddings_path: str = ""  # empty: the vendor has none
     embeddings_form: str = "openai"  # of the body: see adapters/vectors.py
     embedding_batch: int = 100  # texts a request
+    embedding_batches: Mapping[str, int] = field(default_factory=dict)  # for models with this in their ids, instead
     embedding_tokens: int = 0  # of all texts of a request, as near as we count them; 0: no limit is known
     embedding_renames: Mapping[str, str] = field(default_factory=dict)
     embedding_drops: frozenset[str] = frozenset()  # of `dimensions` and `user`
@@ -104,6 +105,11 @@ class Kind:
     eu: bool = False
     gathers: bool = False  # resells the models of others
     retired: str = ""
+
+    def texts_at_once(self, model: str) -> int:
+        """How many texts one request for embeddings may have."""
+        told = (most for words, most in self.embedding_batches.items() if words in model)
+        return next(told, self.embedding_batch)
 
 
 # What OpenAI's own servers take and others refuse or ignore.
@@ -197,7 +203,7 @@ KINDS: dict[str, Kind] = {
              key_place="AWS console, Amazon Bedrock, API keys",
              parts=("access_key_id", "secret_access_key", "session_token?"),
              chat_path="/model/{model}/converse", models_path="/foundation-models",
-             embeddings_path="/model/{model}/invoke", embedding_batch=1,
+             embeddings_path="/model/{model}/invoke", embedding_batch=1, embedding_batches={"cohere.embed": 96},
              hides=r"stability\.|nova-(?:canvas|reel|sonic)|titan-image|rerank|twelvelabs\.|image-generator",
              # Without AccessDeniedException: that may be about one model, and its words tell.
              codes=_codes(Cause.KEY, "UnrecognizedClientException ExpiredTokenException InvalidSignatureException "

@@ -15,7 +15,7 @@ from typing import Protocol
 import msgspec
 
 from providers import causes
-from providers.doors import DIAL, Dial
+from providers.doors import Dial
 from providers.errors import InvalidAnswer, TooLarge
 from providers.wiring import HttpRequest, Limits
 
@@ -24,7 +24,7 @@ LINGER_SECONDS = 0.1  # how long the end of a body is waited for, so that its co
 
 
 class Source(Protocol):
-    """Where pieces come from. aiohttp's reader is one."""
+    """Where pieces come from."""
 
     async def readany(self) -> bytes:
         """What is there, or waits for it; nothing at the end."""
@@ -46,7 +46,7 @@ class Opened(msgspec.Struct, frozen=True):
     close: Callable[[bool], None] | None
 
 
-Opener = Callable[[HttpRequest, Limits], Awaitable[Opened]]
+Opener = Callable[[HttpRequest, Limits, Dial], Awaitable[Opened]]
 
 
 class Clock:
@@ -118,13 +118,12 @@ class Attempt:
         self.due = min(limits.deadline, loop.time() + limits.first_byte)
         self._expired = False
         self._dial = dial = Dial()
-        DIAL.set(dial)
         self._task = task = asyncio.current_task(loop)
         assert task is not None
         cancelling = task.cancelling()
         self._clock.add(self, loop)
         try:
-            opened = await self._opener(self._request, limits)
+            opened = await self._opener(self._request, limits, dial)
         except asyncio.CancelledError:
             self._end()
             if self._expired and task.uncancel() <= cancelling:

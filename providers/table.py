@@ -84,7 +84,7 @@ def _abilities(kinds: list[Kind]) -> list[str]:
                 (
                     _code(kind.slug),
                     _yes(bool(kind.models_path)),
-                    str(kind.embedding_batch) if kind.embeddings_path else "",
+                    _texts_at_once(kind),
                     _health(kind),
                     _yes(kind.sees_cost),
                 )
@@ -92,6 +92,13 @@ def _abilities(kinds: list[Kind]) -> list[str]:
             ),
         ),
     ]
+
+
+def _texts_at_once(kind: Kind) -> str:
+    if not kind.embeddings_path:
+        return ""
+    others = [f"{_code(words)}: {most}" for words, most in kind.embedding_batches.items()]
+    return f"{kind.embedding_batch} ({', '.join(others)})" if others else str(kind.embedding_batch)
 
 
 def _changes(kinds: list[Kind]) -> list[str]:

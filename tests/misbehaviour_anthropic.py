@@ -7,6 +7,7 @@ from typing import Any
 
 from providers.registry import Kind
 from tests.cloud import Answer, pieces, whole
+from tests.faults.speech import ABSURD, COUNTED, CUT_ARGUMENTS, UNCOUNTED, Reply, Speech
 from tests.upstream import Seen
 
 LACKS: frozenset[str] = frozenset()
@@ -97,3 +98,108 @@ def _spoken(scenario: str, seen: Seen) -> Answer:
     if calls:
         return whole(message([_CALL | {"input": json.loads(_ARGUMENTS)}], "tool_use"))
     return whole(message([{"type": "text", "text": "".join(_WORDS)}], "end_turn"))
+
+
+# -- for the matrix of faults ------------------------------------------------------------------
+
+_SECRET = "test-key-anthropic-0123456789"
+_USAGES = {
+    COUNTED: _USAGE,
+    UNCOUNTED: None,
+    ABSURD: _USAGE | {"input_tokens": 4_000_000_000, "output_tokens": 9_000_000_000},
+}
+_NO: dict[str, tuple[int, str, str]] = {
+    "rate": (429, "rate_limit_error", "This request would exceed your rate limit."),
+    "server": (500, "api_error", "Internal server error"),
+    "key": (401, "authentication_error", f"invalid x-api-key {_SECRET}"),
+    "forbidden": (403, "permission_error", "Your API key may not use this."),
+    "request": (400, "invalid_request_error", "temperature: range: 0..1"),
+    "context": (400, "invalid_request_error", "prompt is too long: 210000 tokens > 200000 maximum"),
+    "model": (404, "not_found_error", "model: model-a"),
+}
+_FAILURES = {
+    "overload": error("overloaded_error", "Overloaded"),
+    "server": error("api_error", "Internal server error"),
+}
+
+
+def _refuses(cause: str, wait: str) -> Reply:
+    status, kind, words = _NO[cause]
+    return Reply(json.dumps(error(kind, words)).encode(), status, {"retry_after": wait} if wait else {})
+
+
+def _whole(usage: str, stop: str = "end_turn") -> bytes:
+    told = message([{"type": "text", "text": "".join(_WORDS)}], stop) | {"usage": _USAGES[usage]}
+    return json.dumps(told).encode()
+
+
+def _closes(usage: str, stop: str = "end_turn") -> tuple[bytes, ...]:
+    """The opening has a guess of the numbers; without those here nothing is known."""
+    counted = _USAGES[usage]
+    delta = {"stop_reason": stop, "stop_sequence": None}
+    told = event("message_delta", delta=delta, **({"usage": counted} if counted else {}))
+    return event("content_block_stop", index=0), told, event("message_stop")
+
+
+_OPENING = (
+    event("message_start", message=message([], None, _USAGE | {"output_tokens": 1})),
+    event("ping"),
+    event("content_block_start", index=0, content_block={"type": "text", "text": ""}),
+)
+
+
+def _says(word: str) -> bytes:
+    return event("content_block_delta", index=0, delta={"type": "text_delta", "text": word})
+
+
+def _odd() -> bytes:
+    """A mark, comments, all three line endings, data over several lines, an event without a name."""
+    begun, hello, *rest = [*_OPENING, *map(_says, _WORDS), *_closes(COUNTED)]
+    told = b"\xef\xbb\xbf: hello\r\n\r\n" + begun.replace(b"\n", b"\r\n") + hello.replace(b"\n", b"\r")
+    told += rest[0].replace(b', "index"', b',\ndata: "index"') + rest[1].partition(b"\n")[2]
+    return told + b"".join(rest[2:])
+
+
+_CUT_CALL = (
+    _OPENING[0],
+    event("content_block_start", index=5, content_block=_CALL),
+    *(
+        event("content_block_delta", index=5, delta={"type": "input_json_delta", "partial_json": part})
+        for part in (CUT_ARGUMENTS[:4], CUT_ARGUMENTS[4:])
+    ),
+    event("content_block_stop", index=5),
+    *_closes(COUNTED, "max_tokens")[1:],
+)
+
+SPEECH = Speech(
+    name="anthropic",
+    kind="anthropic",
+    secret=_SECRET,
+    hidden=(_SECRET,),
+    stream_type=_EVENTS,
+    is_streamed=lambda seen: seen.streamed,
+    bears_key=lambda seen: seen.headers.get("x-api-key") == _SECRET,
+    whole=_whole,
+    opening=_OPENING,
+    says=_says,
+    closing=_closes,
+    refuses=_refuses,
+    failures={cause: json.dumps(said).encode() for cause, said in _FAILURES.items()},
+    failing={cause: event("error", error=said["error"]) for cause, said in _FAILURES.items()},
+    # What it will not say ends an answer; there is no error for it.
+    filtered=(
+        Reply(_whole(COUNTED, "refusal")),
+        (*_OPENING, *map(_says, _WORDS), *_closes(COUNTED, "refusal")),
+    ),
+    garbage=b"event: content_block_delta\ndata: {not json}\n\n",
+    news=(
+        event("metrics", load=3),
+        event("content_block_start", index=7, content_block={"type": "hologram"}),
+        event("content_block_delta", index=7, delta={"type": "hologram_delta", "light": 1}),
+        event("content_block_stop", index=7),
+    ),
+    endless=b"event: content_block_delta\ndata: {",
+    odd=_odd(),
+    call=_CUT_CALL,
+    arguments=CUT_ARGUMENTS,
+)

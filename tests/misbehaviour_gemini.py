@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 from providers.registry import KINDS, Kind
 from tests.cloud import Answer, pieces, recorded, whole
+from tests.faults.speech import ABSURD, COUNTED, UNCOUNTED, Reply, Speech
 from tests.misbehaviour_embeddings import vector
 from tests.upstream import Exchange, Seen
 
@@ -116,3 +117,73 @@ def contract(scenario: str, seen: Seen, kind: Kind) -> Answer:
 def answers(seen: Seen) -> Answer:
     scenario = unquote(seen.path).rpartition("/models/")[2].partition(":")[0]
     return contract(scenario, seen, KINDS["gemini"])
+
+
+# -- for the matrix of faults ------------------------------------------------------------------
+
+_SECRET = "test-key-gemini-0123456789"
+_COUNTS: dict[str, dict[str, Any]] = {
+    COUNTED: {"usageMetadata": _USAGE},
+    UNCOUNTED: {},
+    ABSURD: {"usageMetadata": {"promptTokenCount": 4_000_000_000, "candidatesTokenCount": 9_000_000_000}},
+}
+_NO = REFUSALS | {
+    "server": REFUSALS["500"],
+    "key": (400, error(400, "INVALID_ARGUMENT", f"API key {_SECRET} not valid.", reason("API_KEY_INVALID"))),
+    "forbidden": (403, error(403, "PERMISSION_DENIED", "The caller does not have permission.")),
+    "request": (400, error(400, "INVALID_ARGUMENT", "Invalid value at 'generation_config.temperature'.")),
+    "context": REFUSALS["too-long"],
+    "model": REFUSALS["404"],
+}
+_FAILURES = {"overload": _BUSY, "server": error(500, "INTERNAL", "An internal error has occurred.")}
+
+
+def _refuses(cause: str, wait: str) -> Reply:
+    """When to come back stands in the body, and in no header."""
+    if cause == "rate":
+        details = [quota(_PER_MINUTE), *([retry(f"{wait}s")] if wait else [])]
+        return Reply(json.dumps(error(429, "RESOURCE_EXHAUSTED", _OVER, *details)).encode(), 429)
+    status, said = _NO[cause]
+    return Reply(json.dumps(said).encode(), status)
+
+
+def _whole(usage: str) -> bytes:
+    return json.dumps(piece({"text": "".join(_WORDS)}, finish="STOP", **_COUNTS[usage])).encode()
+
+
+def _closes(usage: str) -> tuple[bytes, ...]:
+    return (event(piece({"text": "", "thoughtSignature": "c2ln"}, finish="STOP", **_COUNTS[usage])),)
+
+
+def _odd() -> bytes:
+    """A mark, comments, all three line endings, data over several lines."""
+    first, second, third, *rest = [*_TEXT, _END]
+    told = b"\xef\xbb\xbf: hello\n\n" + first.replace(b"\r\n", b"\n") + second.replace(b"\r\n", b"\r")
+    told += third.replace(b', "modelVersion"', b',\r\ndata: "modelVersion"') + b"event: ping\r\ndata: nothing\r\n\r\n"
+    return told + b"".join(rest)
+
+
+SPEECH = Speech(
+    name="gemini",
+    kind="gemini",
+    secret=_SECRET,
+    hidden=(_SECRET,),
+    root="/v1beta",
+    stream_type=_EVENTS,
+    is_streamed=lambda seen: ":streamGenerateContent" in seen.path,
+    bears_key=lambda seen: seen.headers.get("x-goog-api-key") == _SECRET and _SECRET not in seen.path,
+    whole=_whole,
+    opening=(),  # it says nothing before it says something
+    says=lambda word: event(piece({"text": word})),
+    closing=_closes,
+    refuses=_refuses,
+    failures={cause: json.dumps([said]).encode() for cause, said in _FAILURES.items()},
+    failing={cause: event(said) for cause, said in _FAILURES.items()},
+    filtered=(Reply(json.dumps(_BLOCKED).encode()), (event(_BLOCKED),)),
+    garbage=b"data: {not json}\r\n\r\n",
+    news=(event({"load": 3}), b"event: ping\r\ndata: pong\r\n\r\n"),
+    endless=b"data: {",
+    odd=_odd(),
+    call=(_TOOL,),  # calls come whole, and without an index
+    arguments=json.dumps(_CALL["functionCall"]["args"], separators=(",", ":")),  # type: ignore[index]
+)

@@ -10,6 +10,7 @@ from typing import Any
 
 from providers.registry import KINDS, Kind
 from tests.cloud import Answer, pieces, recorded, whole
+from tests.faults.speech import ABSURD, COUNTED, UNCOUNTED, Reply, Speech
 from tests.misbehaviour_embeddings import vector
 from tests.upstream import Exchange, Seen
 
@@ -86,3 +87,59 @@ def contract(scenario: str, seen: Seen, kind: Kind) -> Answer:
 
 def answers(seen: Seen) -> Answer:
     return contract(seen.model if seen.method == "POST" else "ok", seen, KINDS["ollama"])
+
+
+# -- for the matrix of faults ------------------------------------------------------------------
+
+_SECRET = "test-key-ollama-0123456789"
+_COUNTED: dict[str, dict[str, Any]] = {
+    COUNTED: {},
+    UNCOUNTED: {"prompt_eval_count": None, "eval_count": None},
+    ABSURD: {"prompt_eval_count": 4_000_000_000, "eval_count": 9_000_000_000},
+}
+_NO = REFUSALS | {
+    "rate": REFUSALS["429"],
+    "server": REFUSALS["500"],
+    "key": (401, {"error": f"unauthorized: {_SECRET}"}),
+    "forbidden": (403, {"error": "this model requires a subscription"}),
+    "request": (400, {"error": "invalid options: temperature"}),
+    "context": REFUSALS["too-long"],
+    "model": REFUSALS["404"],
+}
+_FAILURES = {
+    "overload": {"error": "server busy, please try again.  maximum pending requests exceeded"},
+    "server": _CRASHED,
+}
+# What a model will not say is part of what it says: nobody filters there.
+_UNFILTERED = (Reply(json.dumps(answer({"content": "".join(_WORDS)}, done=True)).encode()), (*_TEXT, _END))
+
+
+def _refuses(cause: str, wait: str) -> Reply:
+    status, said = _NO[cause]
+    return Reply(json.dumps(said).encode(), status, {"retry_after": wait} if wait else {})
+
+
+SPEECH = Speech(
+    name="ollama",
+    kind="ollama",
+    secret=_SECRET,
+    hidden=(_SECRET,),
+    stream_type=_LINES,
+    is_streamed=lambda seen: bool(seen.json.get("stream", True)),
+    bears_key=lambda seen: seen.headers.get("authorization") == f"Bearer {_SECRET}",
+    whole=lambda usage: json.dumps(answer({"content": "".join(_WORDS)}, done=True, **_COUNTED[usage])).encode(),
+    opening=(),  # it says nothing before it says something
+    says=lambda word: line(answer({"content": word})),
+    closing=lambda usage: (line(answer({"content": ""}, done=True, **_COUNTED[usage])),),
+    refuses=_refuses,
+    failures={cause: json.dumps(said).encode() for cause, said in _FAILURES.items()},
+    failing={cause: line(said) for cause, said in _FAILURES.items()},
+    filtered=_UNFILTERED,
+    garbage=b"{not json}\n",
+    news=(line({"status": "loading", "completed": 3}),),
+    endless=b'{"model": "',
+    # Both line endings, lines with nothing in them, blanks around, and no end of the last line.
+    odd=b"\r\n".join([_TEXT[0].strip(), b"", b"  " + _TEXT[1].strip(), b"".join([*_TEXT[2:], b"\n", _END]).strip()]),
+    call=(line(answer(_CALLS)), _END),  # calls come whole, and without an index
+    arguments=json.dumps(_CALL["function"]["arguments"], separators=(",", ":")),
+)

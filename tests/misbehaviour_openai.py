@@ -11,7 +11,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from providers.registry import Kind
-from tests.misbehaviour import DONE, USAGE, body, either, error, event, events, listing, refuses, stream
+from tests.faults.speech import ABSURD as ABSURD_USAGE
+from tests.faults.speech import COUNTED, CUT_ARGUMENTS, UNCOUNTED, Reply, Speech
+from tests.misbehaviour import ABSURD, DONE, USAGE, body, either, error, event, events, listing, refuses, stream
 from tests.misbehaviour_embeddings import BEHAVIOURS, embeds, vector
 from tests.upstream import Exchange, Seen
 
@@ -182,3 +184,79 @@ def contract(scenario: str, seen: Seen, kind: Kind) -> Behaviour:
     if "embedding" in seen.path or "/feature-extraction" in seen.path:
         return embeddings if scenario == "ok" else BEHAVIOURS[scenario]
     return _SPOKEN[scenario]
+
+
+# -- for the matrix of faults ------------------------------------------------------------------
+
+_USAGES = {COUNTED: USAGE, UNCOUNTED: None, ABSURD_USAGE: ABSURD}
+_OPENING, _CLOSING = events()[:1], events(usage=None)[-1:]
+_OPENAI_SECRET = "test-key-openai-0123456789"
+_REFUSALS: Mapping[str, tuple[int, bytes]] = {
+    "rate": (429, error("Rate limit reached for requests.", "rate_limit_exceeded", "requests")),
+    "server": (500, error("The server had an error.", "server_error", "server_error")),
+    "key": (401, error(f"Incorrect API key provided: {_OPENAI_SECRET}.", "invalid_api_key")),
+    "forbidden": (403, error("No permission.", "permission_denied", "permission_error")),
+    "request": (400, error("Unsupported value.", "unsupported_value", param="temperature")),
+    "context": (400, error("This model's maximum context length is 16 tokens.", "context_length_exceeded")),
+    "filter": (400, error("Refused.", "content_policy_violation")),
+    "model": (404, error("The model does not exist.", "model_not_found")),
+}
+_FAILURES = {
+    "overload": error("The engine is overloaded.", "server_is_overloaded", "server_error"),
+    "server": error("The server had an error.", "server_error", "server_error"),
+}
+
+
+def _refuses(cause: str, wait: str) -> Reply:
+    status, said = _REFUSALS[cause]
+    return Reply(said, status, {"retry_after": wait} if wait else {})
+
+
+def _closes(usage: str) -> tuple[bytes, ...]:
+    counted = _USAGES[usage]
+    return (*_CLOSING, *([event(None, usage=counted)] if counted else []), DONE)
+
+
+def _odd() -> bytes:
+    """A mark, comments, all three line endings, data over several lines."""
+    begun, hello, second, *rest = events()
+    told = b"\xef\xbb\xbf: hello\r\n\r\n"
+    told += begun.replace(b"\n", b"\r\n") + hello.replace(b"\n", b"\r") + b"event: ping\ndata: nothing\n\n"
+    return told + second.replace(b', "object"', b',\ndata: "object"') + b"".join(rest) + b"id: 7\ndata:[DONE]\n\n"
+
+
+def _call_piece(**more: Any) -> bytes:
+    return event({"tool_calls": [{"index": 3, **more}]})
+
+
+SPEECH = Speech(
+    name="openai",
+    kind="vllm",
+    secret=_OPENAI_SECRET,
+    hidden=(_OPENAI_SECRET,),
+    root="/v1",
+    stream_type="text/event-stream; charset=utf-8",
+    is_streamed=lambda seen: seen.streamed,
+    bears_key=lambda seen: seen.headers.get("authorization") == f"Bearer {_OPENAI_SECRET}",
+    whole=lambda usage: body(usage=_USAGES[usage]),
+    opening=tuple(_OPENING),
+    says=lambda word: event({"content": word}),
+    closing=_closes,
+    refuses=_refuses,
+    failures=_FAILURES,
+    failing={cause: b"event: error\ndata: " + said + b"\n\n" for cause, said in _FAILURES.items()},
+    filtered=(_refuses("filter", ""), None),
+    garbage=b"data: {not json}\n\n",
+    news=(b'event: metrics\ndata: {"type": "metrics", "load": 3}\n\n', b"event: ping\ndata: pong\n\n"),
+    endless=b"data: {",
+    odd=_odd(),
+    call=(
+        *_OPENING,
+        _call_piece(id="call_1", type="function", function={"name": "lookup", "arguments": ""}),
+        *(_call_piece(function={"arguments": part}) for part in (CUT_ARGUMENTS[:4], CUT_ARGUMENTS[4:])),
+        event({}, "length"),
+        event(None, usage=USAGE),
+        DONE,
+    ),
+    arguments=CUT_ARGUMENTS,
+)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
@@ -12,17 +11,16 @@ import msgspec
 from providers.adapters import refusals
 from providers.adapters.asked import read
 from providers.adapters.asking import headers_of, url_of
-from providers.adapters.events import EVENTS, UNREADABLE
+from providers.adapters.lists import count_in, id_in, no_list, object_in, read_object, shown, title_in
 from providers.adapters.message_answers import MessageDecoder, read_answer, reported
 from providers.adapters.messages import body_of
+from providers.adapters.streams import EVENTS
 from providers.chat import ChatAnswer, ChatRequest, EmbeddingAnswer, EmbeddingRequest
 from providers.errors import BadRequest, ProviderError
 from providers.wiring import Decoder, HttpAnswer, HttpRequest, ListedModel, Target
 
 # Newer versions refuse more: sampling for one, also from models that take it.
 VERSION = "2023-06-01"
-MOST_MODELS = 5_000
-_LONGEST_ID = 200
 
 _encoder = msgspec.json.Encoder()
 
@@ -61,7 +59,7 @@ class AnthropicAdapter:
         return _get(target, target.kind.models_path)
 
     def models_after(self, request: HttpRequest, answer: HttpAnswer, target: Target) -> HttpRequest | None:
-        told = _decoded(answer, target)
+        told = read_object(answer, target)
         last = told.get("last_id")
         if told.get("has_more") is not True or not isinstance(last, str) or not last:
             return None
@@ -70,15 +68,13 @@ class AnthropicAdapter:
     def models_answer(self, answer: HttpAnswer, target: Target) -> list[ListedModel]:
         if answer.status >= 400:
             raise self.error(answer, target)
-        told = _decoded(answer, target)
+        told = read_object(answer, target)
         if told.get("error") is not None:
             raise reported(told["error"], target)
         entries = told.get("data")
         if not isinstance(entries, list):
-            raise refusals.unreadable(target, "sent no list of models where one belongs.")
-        hidden = re.compile(target.kind.hides) if target.kind.hides else None
-        models = {model.id: model for entry in entries[:MOST_MODELS] if (model := _listed(entry))}
-        return [model for model in models.values() if hidden is None or not hidden.search(model.id)]
+            raise no_list(target)
+        return shown(map(_listed, entries), target)
 
     def health_request(self, target: Target) -> HttpRequest | None:
         return _get(target, target.kind.health_path)
@@ -100,41 +96,24 @@ def _get(target: Target, path: str) -> HttpRequest:
     return HttpRequest("GET", url_of(target, path), _headers(target), kind=target.kind)
 
 
-def _decoded(answer: HttpAnswer, target: Target) -> dict[str, Any]:
-    try:
-        value = msgspec.json.decode(answer.body)
-    except UNREADABLE:
-        raise refusals.unreadable(target, "sent a list of models that is not JSON.") from None
-    return value if isinstance(value, dict) else {}
-
-
 def _listed(entry: Any) -> ListedModel | None:
     """One that can still be called."""
-    name = entry.get("id") if isinstance(entry, dict) else None
-    if not isinstance(name, str) or not 0 < len(name) <= _LONGEST_ID or not name.isprintable():
+    name = id_in(entry, "id")
+    if name is None or entry.get("lifecycle") == "retired":
         return None
-    if entry.get("lifecycle") == "retired":
-        return None
-    title = entry.get("display_name")
     return ListedModel(
         name,
-        _count(entry, "max_input_tokens"),
-        _count(entry, "max_tokens"),
-        name=title[:_LONGEST_ID] if isinstance(title, str) and title.isprintable() else "",
-        capabilities=_capabilities(entry.get("capabilities")),
+        count_in(entry, "max_input_tokens"),
+        count_in(entry, "max_tokens"),
+        name=title_in(entry, "display_name"),
+        capabilities=_capabilities(object_in(entry, "capabilities")),
     )
 
 
-def _count(entry: Mapping[str, Any], name: str) -> int | None:
-    count = entry.get(name)
-    return count if isinstance(count, int) and not isinstance(count, bool) and 0 < count < 2**31 else None
-
-
-def _capabilities(told: Any) -> dict[str, bool]:
+def _capabilities(told: Mapping[str, Any]) -> dict[str, bool]:
     said: dict[str, bool] = {}
     for ability, name in _ABILITIES.items():
-        support = told.get(name) if isinstance(told, dict) else None
-        supported = support.get("supported") if isinstance(support, dict) else None
+        supported = object_in(told, name).get("supported")
         if isinstance(supported, bool):
             said[ability] = supported
     return said

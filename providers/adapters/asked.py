@@ -328,3 +328,14 @@ def fit_ids(ids: Iterable[str], pattern: re.Pattern[str]) -> dict[str, str]:
         if name not in fitting:
             fitting[name] = name if pattern.fullmatch(name) else f"call_{number}"
     return fitting
+
+
+def kept_of(turn: Turn, decoder: msgspec.json.Decoder[list[T]], dropped: list[str]) -> list[T]:
+    """The state of a turn, opened. It went through the client's hands, so it is looked at."""
+    if not turn.state:
+        return []
+    try:
+        return decoder.decode(turn.state)
+    except (msgspec.DecodeError, RecursionError):
+        dropped.append(STATE)
+        return []

@@ -17,6 +17,8 @@ from providers.adapters import refusals
 from providers.adapters.asked import read
 from providers.adapters.converse import body_of
 from providers.adapters.converse_answers import ConverseDecoder, read_answer
+from providers.adapters.lists import id_in, list_in, no_list, read_object, shown, title_in
+from providers.adapters.vectors import decoded, no_embeddings
 from providers.auth import access_key, is_sendable, signed
 from providers.chat import ChatAnswer, ChatRequest, EmbeddingAnswer, EmbeddingRequest, Usage
 from providers.errors import BadCredentials, BadRequest, ProviderError
@@ -24,8 +26,6 @@ from providers.sigv4 import AccessKey, sign
 from providers.wiring import Decoder, HttpAnswer, HttpRequest, ListedModel, Target
 
 SERVICE = "bedrock"
-MOST_MODELS = 5_000
-_LONGEST_ID = 200
 _STREAM = "-stream"
 _EVENTS = "application/vnd.amazon.eventstream"
 _PROFILES = "/inference-profiles?maxResults=1000"
@@ -68,7 +68,7 @@ class BedrockAdapter:
 
     def models_after(self, request: HttpRequest, answer: HttpAnswer, target: Target) -> HttpRequest | None:
         """After the models their inference profiles, many of which are the only way to a model."""
-        told = _decoded(answer, target)
+        told = read_object(answer, target)
         if "modelSummaries" in told:
             return _get(target, _PROFILES)
         token = told.get("nextToken")
@@ -79,14 +79,12 @@ class BedrockAdapter:
     def models_answer(self, answer: HttpAnswer, target: Target) -> list[ListedModel]:
         if answer.status >= 400:
             raise self.error(answer, target)
-        told = _decoded(answer, target)
+        told = read_object(answer, target)
         models, profiles = told.get("modelSummaries"), told.get("inferenceProfileSummaries")
         if not isinstance(models, list) and not isinstance(profiles, list):
-            raise refusals.unreadable(target, "sent no list of models where one belongs.")
+            raise no_list(target)
         entries = [_listed(entry) for entry in models or ()] + [_profile(entry) for entry in profiles or ()]
-        hidden = re.compile(target.kind.hides) if target.kind.hides else None
-        listed = {model.id: model for model in entries[:MOST_MODELS] if model is not None}
-        return [model for model in listed.values() if hidden is None or not hidden.search(model.id)]
+        return shown(entries, target)
 
     def health_request(self, target: Target) -> HttpRequest | None:
         return None if target.options.get("models") else _get(target, _HEALTH)
@@ -171,17 +169,9 @@ def _bad_key(target: Target, why: str) -> BadCredentials:
 # -- models -----------------------------------------------------------------------
 
 
-def _decoded(answer: HttpAnswer, target: Target) -> dict[str, Any]:
-    try:
-        value = msgspec.json.decode(answer.body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise refusals.unreadable(target, "sent a list of models that is not JSON.") from None
-    return value if isinstance(value, dict) else {}
-
-
 def _listed(entry: Any) -> ListedModel | None:
     """One that can be called by its own name; the others have profiles."""
-    name = _id(entry, "modelId")
+    name = id_in(entry, "modelId")
     if name is None:
         return None
     made, ways = _words(entry, "outputModalities"), _words(entry, "inferenceTypesSupported")
@@ -195,30 +185,18 @@ def _listed(entry: Any) -> ListedModel | None:
             can["streaming"] = streams
         if seen := _words(entry, "inputModalities"):
             can["vision"] = "IMAGE" in seen
-    return ListedModel(name, embedding=embeds, name=_title(entry, "modelName"), capabilities=can)
+    return ListedModel(name, embedding=embeds, name=title_in(entry, "modelName"), capabilities=can)
 
 
 def _profile(entry: Any) -> ListedModel | None:
-    name = _id(entry, "inferenceProfileId")
+    name = id_in(entry, "inferenceProfileId")
     if name is None or entry.get("status", "ACTIVE") != "ACTIVE":
         return None
-    return ListedModel(name, embedding=bool(_EMBEDS.search(name)), name=_title(entry, "inferenceProfileName"))
-
-
-def _id(entry: Any, field: str) -> str | None:
-    name = entry.get(field) if isinstance(entry, dict) else None
-    good = isinstance(name, str) and 0 < len(name) <= _LONGEST_ID and name.isprintable()
-    return name if good else None
-
-
-def _title(entry: dict[str, Any], field: str) -> str:
-    title = entry.get(field)
-    return title[:_LONGEST_ID] if isinstance(title, str) and title.isprintable() else ""
+    return ListedModel(name, embedding=bool(_EMBEDS.search(name)), name=title_in(entry, "inferenceProfileName"))
 
 
 def _words(entry: dict[str, Any], field: str) -> list[str]:
-    words = entry.get(field)
-    return [word for word in words if isinstance(word, str)] if isinstance(words, list) else []
+    return [word for word in list_in(entry, field) if isinstance(word, str)]
 
 
 # -- embeddings ---------------------------------------------------------------------
@@ -250,14 +228,11 @@ _embeddings_decoder = msgspec.json.Decoder(_Embeddings)
 
 
 def _embeddings(answer: HttpAnswer, target: Target) -> EmbeddingAnswer:
-    try:
-        told = _embeddings_decoder.decode(answer.body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise refusals.unreadable(target, "sent no embeddings where they belong.") from None
+    told = decoded(_embeddings_decoder, answer, target)
     vectors = [told.embedding] if told.embedding is not None else told.embeddings
     if isinstance(vectors, dict):
         vectors = vectors.get("float")
     if vectors is None:
-        raise refusals.unreadable(target, "sent no embeddings where they belong.")
+        raise no_embeddings(target)
     counted = told.inputTextTokenCount
     return EmbeddingAnswer(target.model, vectors, Usage(input=counted) if counted is not None else None)

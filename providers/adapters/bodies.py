@@ -48,7 +48,7 @@ def _decoded(body: bytes, target: Target) -> Chunk:
             return CHUNK.decode(body)
         except msgspec.ValidationError:
             return read_leniently(body)  # which may find out that it is no JSON either
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except refusals.UNREADABLE:
         first = body.lstrip()[:1]
         if not first:
             raise refusals.unreadable(target, "sent an empty answer.") from None

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from providers.adapters.asked import Asked, Audio, File, Image, Part, Text, Turn, fit_ids, warnings_for
+from providers.adapters.asked import Asked, Audio, File, Image, Part, Text, Turn, fit_ids, kept_of, warnings_for
 from providers.errors import BadRequest
 from providers.wiring import Target
 
@@ -112,14 +112,8 @@ def _content(turn: Turn, ids: dict[str, str], names: set[str], dropped: list[str
 
 
 def _state(turn: Turn, dropped: list[str]) -> list[Block]:
-    """Signed reasoning as this vendor gave it. It went through the client's hands, so it is looked at."""
-    if not turn.state:
-        return []
-    try:
-        blocks = _kept.decode(turn.state)
-    except (msgspec.DecodeError, RecursionError):
-        dropped.append("relayhouse_state")
-        return []
+    """Signed reasoning as this vendor gave it."""
+    blocks = kept_of(turn, _kept, dropped)
     return [{"reasoningContent": given} for block in blocks if (given := msgspec.to_builtins(block))]
 
 

@@ -8,13 +8,14 @@ from typing import Any
 import msgspec
 
 from providers.adapters import refusals
+from providers.adapters.answers import arguments_of, as_events, collected, finish_reason
 from providers.adapters.converse import Kept, ReasoningText, state_of
+from providers.adapters.streams import AnswerStream
 from providers.chat import (
     ChatAnswer,
     Citation,
     Ended,
     Event,
-    Failed,
     Finish,
     FinishReason,
     ReasoningDelta,
@@ -25,7 +26,7 @@ from providers.chat import (
     Usage,
     UsageReport,
 )
-from providers.errors import Interrupted, InvalidAnswer, ProviderError
+from providers.errors import ProviderError
 from providers.eventstream import Message, MessageDecoder
 from providers.tokens import count_tokens
 from providers.wiring import HttpAnswer, Target
@@ -110,13 +111,22 @@ class _Answer(msgspec.Struct):
 
 _answer = msgspec.json.Decoder(_Answer)
 
+EVENTS = "application/vnd.amazon.eventstream"
+
 
 def read_answer(answer: HttpAnswer, target: Target) -> ChatAnswer:
+    """A stream where a whole answer was asked for is put together."""
+    if EVENTS in answer.headers.get("content-type", ""):
+        return collected(ConverseDecoder(target), answer.body, target)
+    return read_body(answer.body, target, answer.headers.get("x-amzn-requestid", ""))
+
+
+def read_body(body: bytes, target: Target, name: str = "") -> ChatAnswer:
     try:
-        told = _answer.decode(answer.body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        told = _answer.decode(body)
+    except refusals.UNREADABLE:
         raise refusals.unreadable(target, "sent something that is no answer.") from None
-    read = ChatAnswer(answer.headers.get("x-amzn-requestid", ""), target.model)
+    read = ChatAnswer(name, target.model)
     thoughts: list[Kept] = []
     for block in told.output.message.content if told.output.message else ():
         if block.text:
@@ -130,7 +140,7 @@ def read_answer(answer: HttpAnswer, target: Target) -> ChatAnswer:
     read.reasoning = "".join(block.reasoningText.text for block in thoughts if block.reasoningText)
     if state := state_of(thoughts):
         read.state = State(target.kind.slug, state)
-    read.finish = finish_reason(told.stopReason, called=bool(read.tool_calls))
+    read.finish = finish_reason(_FINISHES, told.stopReason, called=bool(read.tool_calls))
     if told.usage is not None:
         called = "".join(call.name + call.arguments for call in read.tool_calls)
         read.usage = usage_of(told.usage, read.text + called if thoughts else None)
@@ -138,7 +148,7 @@ def read_answer(answer: HttpAnswer, target: Target) -> ChatAnswer:
 
 
 def _whole_call(call: _ToolUse, index: int) -> ToolCallDelta:
-    return ToolCallDelta(index, call.toolUseId, call.name, msgspec.json.format(bytes(call.input), indent=-1).decode())
+    return ToolCallDelta(index, call.toolUseId, call.name, arguments_of(call.input))
 
 
 def _add_cited(cited: _Cited, read: ChatAnswer) -> None:
@@ -153,11 +163,6 @@ def _citation(one: _Citation, start: int | None = None, end: int | None = None) 
     """Only what somebody can follow: places in documents have no address."""
     url = one.location.web.url if one.location and one.location.web else one.source
     return Citation(url, one.title, start, end) if url else None
-
-
-def finish_reason(native: str, *, called: bool) -> FinishReason:
-    reason = _FINISHES.get(native, FinishReason.STOP)
-    return FinishReason.TOOL_CALLS if called and reason is FinishReason.STOP else reason
 
 
 def usage_of(told: _Usage, seen: str | None) -> Usage | None:
@@ -244,13 +249,16 @@ class _Thought:
         return Kept(ReasoningText("".join(self.texts), "".join(self.signatures)))
 
 
-class ConverseDecoder:
-    """One stream. It ends with the body, and only after `messageStop` and `metadata`."""
+class ConverseDecoder(AnswerStream):
+    """One stream. It ends with the body, and only after `messageStop` and `metadata`.
 
-    __slots__ = ("_calls", "_closed", "_filled", "_finished", "_messages", "_seen", "_target", "_thoughts", "_told")
+    A whole answer in its place is told by its first byte: no message is so long that its length begins like JSON.
+    """
+
+    __slots__ = ("_begun", "_calls", "_filled", "_finished", "_messages", "_seen", "_thoughts", "_told", "_whole")
 
     def __init__(self, target: Target) -> None:
-        self._target = target
+        super().__init__(target)
         self._messages = MessageDecoder()
         self._calls: dict[int, int] = {}  # number of a block -> number of its call
         self._filled: set[int] = set()  # blocks of calls that have arguments
@@ -258,31 +266,48 @@ class ConverseDecoder:
         self._seen: list[str] = []
         self._finished = False
         self._told = False  # what it used: the last event
-        self._closed = False  # it failed: nothing that comes now counts
+        self._begun = False
+        self._whole: list[bytes] | None = None
 
     def feed(self, data: bytes) -> list[Event]:
         events: list[Event] = []
+        if not self._begun:
+            self._begin_with(data)
+        if self._whole is not None:
+            self._whole.append(data)
+            return events
         for message in self._messages.feed(data):
-            if self._closed:
+            if self._ended:
                 return events
             try:
                 self._take(message, events)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                self._fail(self._unreadable("sent an event that cannot be read."), events)
+            except refusals.UNREADABLE:
+                self._fail(refusals.broken(self._target, "sent an event that cannot be read."), events)
         fault = self._messages.fault
-        if fault is not None and not self._closed:
+        if fault is not None and not self._ended:
             fault.provider = self._target.provider
             self._fail(fault, events)
         return events
 
     def close(self) -> list[Event]:
-        if self._closed:
+        if self._ended:
             return []
+        if self._whole is not None:
+            self._ended = True
+            return as_events(read_body(b"".join(self._whole), self._target))
+        if not self._begun:
+            raise refusals.unreadable(self._target, "sent an empty answer.")
         if self._finished and self._told and self._messages.between:
             return [Ended()]
-        raise Interrupted(
-            f"The answer of {self._target.provider} stopped before its end.", provider=self._target.provider
-        )
+        raise refusals.interrupted(self._target)
+
+    def _begin_with(self, data: bytes) -> None:
+        first = data.lstrip()[:1]
+        self._begun = bool(first)
+        if first == b"<":
+            raise refusals.unreadable(self._target, "sent a web page instead of an answer.")
+        if first == b"{":
+            self._whole = []
 
     # -- one message --------------------------------------------------------------------
 
@@ -298,7 +323,7 @@ class ConverseDecoder:
         elif kind == "contentBlockStart":
             self._begin(_block_start.decode(payload), events)
         elif kind == "contentBlockStop":
-            self._end(_block_stop.decode(payload).contentBlockIndex, events)
+            self._close(_block_stop.decode(payload).contentBlockIndex, events)
         elif kind == "messageStop":
             self._finish(_message_stop.decode(payload).stopReason, events)
         elif kind == "metadata":
@@ -344,7 +369,7 @@ class ConverseDecoder:
             thought.texts.append(told.text)
             events.append(ReasoningDelta(told.text))
 
-    def _end(self, block: int, events: list[Event]) -> None:
+    def _close(self, block: int, events: list[Event]) -> None:
         number = self._calls.get(block)
         if number is not None and block not in self._filled:
             self._filled.add(block)
@@ -354,7 +379,7 @@ class ConverseDecoder:
         self._finished = True
         if state := state_of([thought.kept() for _, thought in sorted(self._thoughts.items())]):
             events.append(State(self._target.kind.slug, state))
-        events.append(Finish(finish_reason(native, called=bool(self._calls)), native))
+        events.append(Finish(finish_reason(_FINISHES, native, called=bool(self._calls)), native))
 
     def _report(self, told: _Usage | None, events: list[Event]) -> None:
         usage = usage_of(told, "".join(self._seen) if self._thoughts else None) if told is not None else None
@@ -363,17 +388,9 @@ class ConverseDecoder:
 
     # -- what is wrong --------------------------------------------------------------------
 
-    def _fail(self, error: ProviderError, events: list[Event]) -> None:
-        self._closed = True
-        events.append(Failed(error))
-
     def _reported(self, headers: Mapping[str, Any], payload: bytes) -> ProviderError:
         """An exception, which is one of the service's own, or an error of the stream itself."""
         name = str(headers.get(":exception-type") or headers.get(":error-code") or "")
         words = refusals.read_words(payload).message or str(headers.get(":error-message") or "")
         code = {"message": words, "code": str(_EXCEPTIONS.get(name, 500)), "type": name[:1].upper() + name[1:]}
         return refusals.reported(code, self._target)
-
-    def _unreadable(self, what: str) -> InvalidAnswer:
-        target = self._target
-        return InvalidAnswer(f"{target.provider} {what}", code="upstream_protocol_error", provider=target.provider)

@@ -14,6 +14,7 @@ import msgspec
 
 from providers.adapters import refusals
 from providers.adapters.asked import Asked, Text, Turn, read, warnings_for
+from providers.adapters.streams import EVENTS, AnswerStream
 from providers.auth import is_sendable, signed
 from providers.chat import (
     ChatAnswer,
@@ -23,13 +24,12 @@ from providers.chat import (
     EmbeddingRequest,
     Ended,
     Event,
-    Failed,
     Finish,
     FinishReason,
     Start,
     TextDelta,
 )
-from providers.errors import BadCredentials, BadRequest, Interrupted, InvalidAnswer, ProviderError
+from providers.errors import BadCredentials, BadRequest, ProviderError
 from providers.sse import EventDecoder
 from providers.wiring import Decoder, HttpAnswer, HttpRequest, ListedModel, Target
 
@@ -79,7 +79,7 @@ class CopilotAdapter:
         asked = read(request, target)
         conversation = quote(str(target.options.get(_CONVERSATION, "")), safe="")
         path = target.kind.chat_path.replace("{conversation}", conversation)
-        accept = "text/event-stream" if request.stream else "application/json"
+        accept = EVENTS if request.stream else "application/json"
         body = _body(asked, target)
         return _post(target, path + (_STREAM if request.stream else ""), body, accept), _warnings(asked, target)
 
@@ -194,7 +194,7 @@ def _warnings(asked: Asked, target: Target) -> list[str]:
 def _read(body: bytes, target: Target) -> _Conversation:
     try:
         return _conversation.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except refusals.UNREADABLE:
         raise refusals.unreadable(target, "sent something that is no conversation.") from None
 
 
@@ -207,50 +207,46 @@ def _citations(reply: _Message) -> list[Citation]:
     return [Citation(one.seeMoreWebUrl or "", one.providerDisplayName or "") for one in cited]
 
 
-class SnapshotDecoder:
+class SnapshotDecoder(AnswerStream):
     """Each event has the conversation so far. The body's end is the answer's: there is no other mark of it."""
 
-    __slots__ = ("_failed", "_given", "_last", "_question", "_reply", "_sse", "_started", "_target")
+    __slots__ = ("_given", "_last", "_question", "_reply", "_sse", "_started")
 
     def __init__(self, target: Target, question: str) -> None:
-        self._target = target
+        super().__init__(target)
         self._question = question
         self._sse = EventDecoder()
         self._given = ""  # the snapshot that was given on
         self._reply: _Message | None = None
         self._last: _Conversation | None = None
         self._started = False
-        self._failed = False
 
     def feed(self, data: bytes) -> list[Event]:
         events: list[Event] = []
         for said, _ in self._sse.feed(data):
-            if said is not None and not self._failed:
+            if said is not None and not self._ended:
                 self._take(said, events)
         return events
 
     def close(self) -> list[Event]:
-        if self._failed:
+        if self._ended:
             return []
         events: list[Event] = []
         for said, _ in self._sse.close():
-            if said is not None and not self._failed:
+            if said is not None and not self._ended:
                 self._take(said, events)
-        if self._failed:
+        if self._ended:
             return events
         if self._last is None or self._reply is None:
-            raise Interrupted(
-                f"The answer of {self._target.provider} stopped before its end.", provider=self._target.provider
-            )
+            raise refusals.interrupted(self._target)
         events += _citations(self._reply)
         return [*events, Finish(_finish(self._last), self._last.state or ""), Ended()]
 
     def _take(self, data: bytes, events: list[Event]) -> None:
         try:
             conversation = _conversation.decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            words = f"{self._target.provider} sent an event that is no conversation."
-            self._fail(InvalidAnswer(words, code="upstream_protocol_error", provider=self._target.provider), events)
+        except refusals.UNREADABLE:
+            self._fail(refusals.broken(self._target, "sent an event that is no conversation."), events)
             return
         if conversation.error:
             self._fail(refusals.reported(conversation.error, self._target), events)
@@ -276,7 +272,3 @@ class SnapshotDecoder:
         if not messages or (len(messages) == 1 and messages[0].text == self._question and not self._given):
             return None
         return messages[-1]
-
-    def _fail(self, error: ProviderError, events: list[Event]) -> None:
-        self._failed = True
-        events.append(Failed(error))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 from urllib.parse import quote
 
@@ -11,16 +10,16 @@ import msgspec
 from providers.adapters import refusals
 from providers.adapters.asked import read
 from providers.adapters.asking import headers_of, url_of
-from providers.adapters.events import EVENTS, UNREADABLE
 from providers.adapters.gemini_answers import PieceDecoder, read_answer
 from providers.adapters.gemini_asking import body_of
+from providers.adapters.lists import count_in, id_of, list_in, no_list, read_object, shown, title_in
+from providers.adapters.streams import EVENTS
 from providers.adapters.styles import in_style
+from providers.adapters.vectors import decoded, no_embeddings
 from providers.chat import ChatAnswer, ChatRequest, EmbeddingAnswer, EmbeddingRequest
 from providers.errors import ProviderError
 from providers.wiring import Decoder, HttpAnswer, HttpRequest, ListedModel, Target
 
-MOST_MODELS = 5_000
-_LONGEST_ID = 200
 _WHOLE, _STREAM = ":generateContent", ":streamGenerateContent?alt=sse"
 _PREFIX = "models/"
 
@@ -56,7 +55,7 @@ class GeminiAdapter:
         return _get(target, target.kind.models_path)
 
     def models_after(self, request: HttpRequest, answer: HttpAnswer, target: Target) -> HttpRequest | None:
-        token = _decoded(answer, target).get("nextPageToken")
+        token = read_object(answer, target).get("nextPageToken")
         if not isinstance(token, str) or not token:
             return None
         return _get(target, f"{target.kind.models_path}&pageToken={quote(token, safe='')}")
@@ -64,15 +63,13 @@ class GeminiAdapter:
     def models_answer(self, answer: HttpAnswer, target: Target) -> list[ListedModel]:
         if answer.status >= 400:
             raise self.error(answer, target)
-        told = _decoded(answer, target)
+        told = read_object(answer, target)
         if told.get("error") is not None:
             raise refusals.reported(told, target)
         entries = told.get("models")
         if not isinstance(entries, list):
-            raise refusals.unreadable(target, "sent no list of models where one belongs.")
-        hidden = re.compile(target.kind.hides) if target.kind.hides else None
-        models = {model.id: model for entry in entries[:MOST_MODELS] if (model := _listed(entry))}
-        return [model for model in models.values() if hidden is None or not hidden.search(model.id)]
+            raise no_list(target)
+        return shown(map(_listed, entries), target)
 
     def health_request(self, target: Target) -> HttpRequest | None:
         return _get(target, target.kind.health_path)
@@ -95,14 +92,11 @@ class GeminiAdapter:
 
     def embedding_answer(self, answer: HttpAnswer, target: Target) -> EmbeddingAnswer:
         """It counts no tokens."""
-        try:
-            told = _embeddings.decode(answer.body)
-        except UNREADABLE:
-            raise refusals.unreadable(target, "sent no embeddings where they belong.") from None
+        told = decoded(_embeddings, answer, target)
         if told.error is not None:
             raise refusals.reported({"error": told.error}, target)
         if told.embeddings is None:
-            raise refusals.unreadable(target, "sent no embeddings where they belong.")
+            raise no_embeddings(target)
         return EmbeddingAnswer(target.model, [one.values for one in told.embeddings])
 
 
@@ -122,42 +116,25 @@ def _get(target: Target, path: str) -> HttpRequest:
 # -- models -----------------------------------------------------------------------
 
 
-def _decoded(answer: HttpAnswer, target: Target) -> dict[str, Any]:
-    try:
-        value = msgspec.json.decode(answer.body)
-    except UNREADABLE:
-        raise refusals.unreadable(target, "sent a list of models that is not JSON.") from None
-    return value if isinstance(value, dict) else {}
-
-
 def _listed(entry: Any) -> ListedModel | None:
     """One that chats or embeds; others draw, speak or wait for a live connection."""
-    name = entry.get("name") if isinstance(entry, dict) else None
-    if not isinstance(name, str):
+    said = entry.get("name") if isinstance(entry, dict) else None
+    name = id_of(said.removeprefix(_PREFIX)) if isinstance(said, str) else None
+    if name is None:
         return None
-    name = name.removeprefix(_PREFIX)
-    if not 0 < len(name) <= _LONGEST_ID or not name.isprintable():
-        return None
-    methods = entry.get("supportedGenerationMethods")
-    methods = methods if isinstance(methods, list) else []
+    methods = list_in(entry, "supportedGenerationMethods")
     chats, embeds = "generateContent" in methods, "embedContent" in methods or "batchEmbedContents" in methods
     if not (chats or embeds):
         return None
-    title = entry.get("displayName")
     thinks = entry.get("thinking")
     return ListedModel(
         name,
-        _count(entry, "inputTokenLimit"),
-        _count(entry, "outputTokenLimit") if chats else None,
+        count_in(entry, "inputTokenLimit"),
+        count_in(entry, "outputTokenLimit") if chats else None,
         embedding=not chats,
-        name=title[:_LONGEST_ID] if isinstance(title, str) and title.isprintable() else "",
+        name=title_in(entry, "displayName"),
         capabilities={"reasoning": thinks} if isinstance(thinks, bool) and chats else {},
     )
-
-
-def _count(entry: dict[str, Any], field: str) -> int | None:
-    count = entry.get(field)
-    return count if isinstance(count, int) and not isinstance(count, bool) and 0 < count < 2**31 else None
 
 
 # -- embeddings ---------------------------------------------------------------------

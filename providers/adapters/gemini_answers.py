@@ -6,13 +6,13 @@ an answer (sources, signatures, the last count of tokens) is told then.
 
 from __future__ import annotations
 
-from hashlib import blake2b
 from typing import Any
 
 import msgspec
 
 from providers.adapters import refusals
-from providers.adapters.events import UNREADABLE, TranslatingDecoder, collected, gathered, is_stream
+from providers.adapters.answers import arguments_of, collected, finish_reason, gathered, made_id
+from providers.adapters.events import TranslatingDecoder, is_stream
 from providers.adapters.gemini_asking import Signed, state_of
 from providers.adapters.gemini_sources import CitationMetadata, Grounding, Sources
 from providers.chat import (
@@ -30,7 +30,7 @@ from providers.chat import (
     Usage,
     UsageReport,
 )
-from providers.errors import Interrupted, ProviderError, Refused, TooLarge
+from providers.errors import ProviderError, Refused, TooLarge
 from providers.sse import EVENT_BYTES, EventDecoder
 from providers.sse import Event as Said
 from providers.wiring import HttpAnswer, Target
@@ -124,7 +124,7 @@ def _read_whole(body: bytes, target: Target) -> list[Event]:
         pieces = _pieces.decode(body) if body.lstrip()[:1] == b"[" else [_piece.decode(body)]
         for piece in pieces:
             reader.take(piece, events)
-    except UNREADABLE:
+    except refusals.UNREADABLE:
         raise refusals.unreadable(target, "sent something that is no answer.") from None
     if not reader.native:
         raise refusals.unreadable(target, "sent an answer without an end.")
@@ -189,21 +189,17 @@ class _Reader:
             events.append(TextDelta(part.text))
 
     def _call(self, call: _Call) -> ToolCallDelta:
-        """It comes whole. One without an id is given one that no other call of the talk has."""
+        """It comes whole."""
         number, self._calls = self._calls, self._calls + 1
-        given = bytes(call.args)
-        arguments = msgspec.json.format(given, indent=-1).decode() if given and given != _NULL else "{}"
-        name = call.id
-        if not name:
-            said = f"{self._id}/{number}/{call.name}/{arguments}"
-            name = f"call_{blake2b(said.encode('utf-8', 'replace'), digest_size=9).hexdigest()}"
+        arguments = arguments_of(call.args)
+        name = call.id or made_id(self._id, number, call.name, arguments)
         return ToolCallDelta(number, name, call.name, arguments)
 
     def end(self) -> list[Event]:
         events: list[Event] = [*self._sources.found()]
         if state := state_of([Signed(signature, call) for call, signature in self._signed.items()]):
             events.append(State(self._target.kind.slug, state))
-        events.append(Finish(finish_reason(self.native, called=self._calls > 0), self.native))
+        events.append(Finish(finish_reason(_FINISHES, self.native, called=self._calls > 0), self.native))
         usage = usage_of(self._usage) if self._usage is not None else None
         if usage is not None:
             events.append(UsageReport(usage))
@@ -213,11 +209,6 @@ class _Reader:
         target = self._target
         words = f"{target.provider} did not answer this prompt: {refusals.cleaned(reason, target.secret)}."
         return Refused(words, provider=target.provider, upstream_status=200)
-
-
-def finish_reason(native: str, *, called: bool) -> FinishReason:
-    reason = _FINISHES.get(native, FinishReason.STOP)
-    return FinishReason.TOOL_CALLS if called and reason is FinishReason.STOP else reason
 
 
 def usage_of(told: _Usage) -> Usage | None:
@@ -260,29 +251,21 @@ class PieceDecoder(TranslatingDecoder):
     __slots__ = ("_lines", "_reader")
 
     def __init__(self, target: Target) -> None:
-        super().__init__(target)
-        self._sse = self._lines = _Lines()
+        self._lines = _Lines()
+        super().__init__(target, self._lines)
         self._reader = _Reader(target)
 
-    def close(self) -> list[Event]:
-        if self._ended or self._whole is not None or not self._sniffed:
-            return super().close()
-        events: list[Event] = []
-        for said, _ in self._sse.close():
-            if said is not None and said[:1] == b"{" and said[-1:] == b"}":  # a whole one without its empty line
-                self._take_safely(said, events)
-        if self._ended:
-            return events
+    def _stop(self, events: list[Event]) -> None:
+        """There is no mark of the end but the reason for it."""
         if (error := self._bare_error()) is not None:
             self._fail(error, events)
-            return events
-        if not self._reader.native:
-            provider = self._target.provider
-            raise Interrupted(f"The answer of {provider} stopped before its end.", provider=provider)
-        self._ended = True
-        return [*events, *self._reader.end()]
+        elif self._reader.native:
+            self._ended = True
+            events += self._reader.end()
+        else:
+            super()._stop(events)
 
-    def _take(self, said: bytes, events: list[Event]) -> None:
+    def _translate(self, said: bytes, events: list[Event]) -> None:
         self._reader.take(_piece.decode(said), events)
 
     def _read(self, body: bytes) -> ChatAnswer:
@@ -293,7 +276,7 @@ class PieceDecoder(TranslatingDecoder):
             return None
         try:
             value: Any = msgspec.json.decode(b"\n".join(self._lines.bare))
-        except UNREADABLE:
+        except refusals.UNREADABLE:
             return None
         value = value[0] if isinstance(value, list) and value else value
         return refusals.reported(value, self._target) if isinstance(value, dict) and "error" in value else None

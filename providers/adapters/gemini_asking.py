@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from providers.adapters.asked import Asked, Audio, File, Image, Part, Text, Tool, Turn, warnings_for
+from providers.adapters.asked import Asked, Audio, File, Image, Part, Text, Tool, Turn, kept_of, warnings_for
 from providers.adapters.asking import without
 from providers.errors import BadRequest
 from providers.wiring import Target
@@ -239,11 +239,4 @@ def state_of(signatures: list[Signed]) -> str:
 
 
 def _signatures(turn: Turn, dropped: list[str]) -> dict[int | None, str]:
-    """They went through the client's hands, so they are looked at."""
-    if not turn.state:
-        return {}
-    try:
-        return {one.call: one.signature for one in _signed.decode(turn.state)}
-    except (msgspec.DecodeError, RecursionError):
-        dropped.append("relayhouse_state")
-        return {}
+    return {one.call: one.signature for one in kept_of(turn, _signed, dropped)}

@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 
 from providers.adapters import refusals
-from providers.adapters.events import UNREADABLE, TranslatingDecoder, collected, is_stream
+from providers.adapters.answers import arguments_of, collected, finish_reason
+from providers.adapters.events import TranslatingDecoder, is_stream
 from providers.adapters.messages import Redacted, Thinking, state_of
 from providers.chat import (
     ChatAnswer,
@@ -20,6 +21,7 @@ from providers.chat import (
     Start,
     State,
     TextDelta,
+    Thought,
     ToolCallDelta,
     Usage,
     UsageReport,
@@ -108,7 +110,7 @@ def read_answer(answer: HttpAnswer, target: Target) -> ChatAnswer:
 def read_body(body: bytes, target: Target) -> ChatAnswer:
     try:
         told = _answer.decode(body)
-    except UNREADABLE:
+    except refusals.UNREADABLE:
         raise refusals.unreadable(target, "sent something that is no answer.") from None
     if told.error is not None:
         raise reported(told.error, target)
@@ -120,7 +122,7 @@ def read_body(body: bytes, target: Target) -> ChatAnswer:
         _add(block, read, thoughts)
     if state := state_of(thoughts):
         read.state = State(target.kind.slug, state)
-    read.finish = finish_reason(told.stop_reason or "", called=bool(read.tool_calls))
+    read.finish = finish_reason(_FINISHES, told.stop_reason or "", called=bool(read.tool_calls))
     if told.usage is not None:
         called = "".join(call.name + call.arguments for call in read.tool_calls)
         read.usage = usage_of(told.usage, read.text + called if thoughts else None)
@@ -134,7 +136,7 @@ def _add(block: _Block, read: ChatAnswer, thoughts: list[Thinking | Redacted]) -
             read.text += block.text or ""
             read.citations += cited(block.citations or (), start, len(read.text))
         case "tool_use":
-            arguments = _arguments(block.input)
+            arguments = arguments_of(block.input)
             read.tool_calls.append(ToolCallDelta(len(read.tool_calls), block.id or "", block.name or "", arguments))
         case "thinking":
             read.reasoning += block.thinking or ""
@@ -144,11 +146,6 @@ def _add(block: _Block, read: ChatAnswer, thoughts: list[Thinking | Redacted]) -
         # Tools that run there, and what came of them, are not for the client.
 
 
-def _arguments(given: msgspec.Raw) -> str:
-    data = bytes(given)
-    return msgspec.json.format(data, indent=-1).decode() if data and data != b"null" else "{}"
-
-
 def cited(citations: Any, start: int, end: int) -> list[Citation]:
     """Only what somebody can follow: places in documents that were sent along have no address."""
     return [
@@ -156,11 +153,6 @@ def cited(citations: Any, start: int, end: int) -> list[Citation]:
         for one in citations
         if (url := one.url or one.source or "").startswith(("https://", "http://"))
     ]
-
-
-def finish_reason(native: str, *, called: bool) -> FinishReason:
-    reason = _FINISHES.get(native, FinishReason.STOP)
-    return FinishReason.TOOL_CALLS if called and reason is FinishReason.STOP else reason
 
 
 def usage_of(told: _Usage, seen: str | None) -> Usage | None:
@@ -244,7 +236,7 @@ class MessageDecoder(TranslatingDecoder):
     def _read(self, body: bytes) -> ChatAnswer:
         return read_body(body, self._target)
 
-    def _take(self, said: bytes, events: list[Event]) -> None:
+    def _translate(self, said: bytes, events: list[Event]) -> None:
         told = _event.decode(said)
         kind = told.type
         if kind == "content_block_delta":  # the common case first
@@ -261,6 +253,7 @@ class MessageDecoder(TranslatingDecoder):
         elif kind == "message_start":
             message = told.message or _Message()
             self._count(message.usage)
+            self._usage.output_tokens = None  # that was a guess: what it came to is told at the end
             events.append(Start(message.id, message.model or self._target.model))
         elif kind == "message_stop":
             self._finish(events)
@@ -318,13 +311,17 @@ class MessageDecoder(TranslatingDecoder):
             return
         block = opened.block
         if block.type == "tool_use" and not opened.filled:
-            events.append(ToolCallDelta(opened.call, arguments=_arguments(block.input)))
+            events.append(ToolCallDelta(opened.call, arguments=arguments_of(block.input)))
         elif block.type == "text":
             events += cited(opened.citations, opened.start, self._length)
         elif block.type == "thinking":
-            self._thoughts.append(Thinking("".join(opened.texts), block.signature or ""))
+            self._keep(Thinking("".join(opened.texts), block.signature or ""), events)
         elif block.type == "redacted_thinking":
-            self._thoughts.append(Redacted(block.data or ""))
+            self._keep(Redacted(block.data or ""), events)
+
+    def _keep(self, thought: Thinking | Redacted, events: list[Event]) -> None:
+        self._thoughts.append(thought)
+        events.append(Thought(self._target.kind.slug, msgspec.json.encode(thought).decode()))
 
     def _count(self, told: _Usage | None) -> None:
         """The numbers are totals: a newer one takes the older one's place."""
@@ -336,7 +333,7 @@ class MessageDecoder(TranslatingDecoder):
     def _finish(self, events: list[Event]) -> None:
         if state := state_of(self._thoughts):
             events.append(State(self._target.kind.slug, state))
-        events.append(Finish(finish_reason(self._native, called=self._called > 0), self._native))
+        events.append(Finish(finish_reason(_FINISHES, self._native, called=self._called > 0), self._native))
         usage = usage_of(self._usage, "".join(self._seen) if self._thoughts else None)
         if usage is not None:
             events.append(UsageReport(usage))

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from providers.adapters.asked import Asked, Audio, File, Image, Part, Text, Tool, Turn, fit_ids, warnings_for
+from providers.adapters.asked import Asked, Audio, File, Image, Part, Text, Tool, Turn, fit_ids, kept_of, warnings_for
 from providers.errors import BadRequest
 from providers.wiring import Target
 
@@ -338,11 +338,4 @@ def state_of(blocks: Iterable[Thinking | Redacted]) -> str:
 
 
 def _state(turn: Turn, dropped: list[str]) -> list[Block]:
-    """It went through the client's hands, so it is looked at."""
-    if not turn.state:
-        return []
-    try:
-        return [msgspec.to_builtins(block) for block in _kept.decode(turn.state)]
-    except (msgspec.DecodeError, RecursionError):
-        dropped.append("relayhouse_state")
-        return []
+    return [msgspec.to_builtins(block) for block in kept_of(turn, _kept, dropped)]

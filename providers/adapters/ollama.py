@@ -12,17 +12,15 @@ import msgspec
 from providers.adapters import refusals
 from providers.adapters.asked import read
 from providers.adapters.asking import headers_of, url_of
-from providers.adapters.events import UNREADABLE
-from providers.adapters.lists import looks_embedding
+from providers.adapters.lists import count_in, id_in, looks_embedding, no_list, object_in, read_object, shown
 from providers.adapters.ollama_answers import ChatLines, read_answer
 from providers.adapters.ollama_asking import body_of
 from providers.adapters.styles import in_style
+from providers.adapters.vectors import decoded, no_embeddings
 from providers.chat import ChatAnswer, ChatRequest, EmbeddingAnswer, EmbeddingRequest, Usage
 from providers.errors import ProviderError
 from providers.wiring import Decoder, HttpAnswer, HttpRequest, ListedModel, Target
 
-MOST_MODELS = 5_000
-_LONGEST_ID = 200
 _LINES = "application/x-ndjson"
 _ABILITIES = {"tools": "tools", "vision": "vision", "reasoning": "thinking"}  # by our own names
 
@@ -56,18 +54,12 @@ class OllamaAdapter:
     def models_answer(self, answer: HttpAnswer, target: Target) -> list[ListedModel]:
         if answer.status >= 400:
             raise self.error(answer, target)
-        try:
-            told = msgspec.json.decode(answer.body)
-        except UNREADABLE:
-            raise refusals.unreadable(target, "sent a list of models that is not JSON.") from None
-        entries = told.get("models") if isinstance(told, dict) else None
+        told = read_object(answer, target)
+        entries = told.get("models")
         if not isinstance(entries, list):
-            if isinstance(told, dict) and told.get("error"):
-                raise refusals.reported(told, target)
-            raise refusals.unreadable(target, "sent no list of models where one belongs.")
+            raise refusals.reported(told, target) if told.get("error") else no_list(target)
         window = target.options.get("num_ctx")
-        models = {model.id: model for entry in entries[:MOST_MODELS] if (model := _listed(entry, window))}
-        return list(models.values())
+        return shown((_listed(entry, window) for entry in entries), target)
 
     def health_request(self, target: Target) -> HttpRequest | None:
         return _get(target, target.kind.health_path)
@@ -84,14 +76,11 @@ class OllamaAdapter:
         return _post(target, target.kind.embeddings_path, body, "application/json"), warnings
 
     def embedding_answer(self, answer: HttpAnswer, target: Target) -> EmbeddingAnswer:
-        try:
-            told = _embeddings.decode(answer.body)
-        except UNREADABLE:
-            raise refusals.unreadable(target, "sent no embeddings where they belong.") from None
+        told = decoded(_embeddings, answer, target)
         if told.error is not None:
             raise refusals.reported({"error": told.error}, target)
         if told.embeddings is None:
-            raise refusals.unreadable(target, "sent no embeddings where they belong.")
+            raise no_embeddings(target)
         counted = told.prompt_eval_count or 0
         usage = Usage(input=counted) if counted > 0 else None
         return EmbeddingAnswer(told.model or target.model, told.embeddings, usage)
@@ -110,12 +99,11 @@ def _get(target: Target, path: str) -> HttpRequest:
 
 def _listed(entry: Any, window: Any) -> ListedModel | None:
     """`window` is what the provider's own settings load models with, whatever they could hold."""
-    name = entry.get("model") or entry.get("name") if isinstance(entry, dict) else None
-    if not isinstance(name, str) or not 0 < len(name) <= _LONGEST_ID or not name.isprintable():
+    name = id_in(entry, "model", "name")
+    if name is None:
         return None
-    details = entry.get("details")
-    context = details.get("context_length") if isinstance(details, dict) else None
-    sizes = [size for size in (context, window) if isinstance(size, int) and 0 < size < 2**31]
+    sizes = [count_in(object_in(entry, "details"), "context_length"), window]
+    sizes = [size for size in sizes if isinstance(size, int) and 0 < size < 2**31]
     can = entry.get("capabilities")
     if not isinstance(can, list):  # an older server does not tell
         return ListedModel(name, min(sizes, default=None), embedding=looks_embedding(name))

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from hashlib import blake2b
-
 import msgspec
 
 from providers.adapters import refusals
-from providers.adapters.events import UNREADABLE, gathered
+from providers.adapters.answers import arguments_of, collected, finish_reason, made_id
+from providers.adapters.streams import AnswerStream
 from providers.chat import (
     ChatAnswer,
-    Ended,
     Event,
-    Failed,
     Finish,
     FinishReason,
     KeepAlive,
@@ -23,7 +20,7 @@ from providers.chat import (
     Usage,
     UsageReport,
 )
-from providers.errors import Interrupted, InvalidAnswer, ProviderError
+from providers.errors import InvalidAnswer
 from providers.ndjson import LineDecoder
 from providers.tokens import count_tokens, family_of
 from providers.wiring import Target
@@ -70,27 +67,26 @@ _line = msgspec.json.Decoder(_Line)
 
 def read_answer(body: bytes, target: Target) -> ChatAnswer:
     """The plain answer is a stream of one line; a server that streams nevertheless is understood too."""
-    decoder = ChatLines(target)
     try:
-        events = decoder.feed(body) + decoder.close()
-    except Interrupted as error:
-        raise InvalidAnswer(error.message, provider=target.provider) from None
-    return gathered(events)
+        return collected(ChatLines(target), body, target)
+    except InvalidAnswer as error:
+        if error.reason == InvalidAnswer.code:
+            raise
+        raise refusals.unreadable(target, "sent something that is no answer.") from None  # a line that is no JSON
 
 
-class ChatLines:
+class ChatLines(AnswerStream):
     """One stream."""
 
-    __slots__ = ("_called", "_ended", "_lines", "_seen", "_started", "_target", "_thought")
+    __slots__ = ("_called", "_lines", "_seen", "_started", "_thought")
 
     def __init__(self, target: Target) -> None:
-        self._target = target
+        super().__init__(target)
         self._lines = LineDecoder()
         self._started = ""  # when the answer was begun
         self._called = 0
         self._thought = False
         self._seen: list[str] = []
-        self._ended = False  # nothing that comes now counts
 
     def feed(self, data: bytes) -> list[Event]:
         events: list[Event] = []
@@ -107,15 +103,13 @@ class ChatLines:
             return events
         if not self._started:
             raise refusals.unreadable(self._target, "sent an empty answer.")
-        raise Interrupted(
-            f"The answer of {self._target.provider} stopped before its end.", provider=self._target.provider
-        )
+        raise refusals.interrupted(self._target)
 
     def _take_all(self, lines: list[bytes], events: list[Event]) -> None:
         for line in lines:
             try:
                 self._take(_line.decode(line), events)
-            except UNREADABLE:
+            except refusals.UNREADABLE:
                 self._fail(self._unreadable(line), events)
             if self._ended:
                 return
@@ -135,14 +129,13 @@ class ChatLines:
         if line.message is not None:
             self._take_message(line.message, events)
         if line.done:
-            self._ended = True
             native = line.done_reason or ""
-            events.append(Finish(finish_reason(native, called=self._called > 0), native))
+            events.append(Finish(finish_reason(_FINISHES, native, called=self._called > 0), native))
             family = family_of(self._target.kind.slug, self._target.model)
             usage = usage_of(line, "".join(self._seen) if self._thought else None, family)
             if usage is not None:
                 events.append(UsageReport(usage))
-            events.append(Ended())
+            self._end(events)
 
     def _take_message(self, message: _Message, events: list[Event]) -> None:
         if message.thinking:
@@ -154,35 +147,20 @@ class ChatLines:
         events += [self._call(call) for call in message.tool_calls or ()]
 
     def _call(self, call: _Call) -> ToolCallDelta:
-        """It comes whole. One without an id is given one that no other call of the talk has."""
+        """It comes whole."""
         number, self._called = self._called, self._called + 1
-        given = bytes(call.function.arguments)
-        arguments = msgspec.json.format(given, indent=-1).decode() if given and given != _NULL else "{}"
+        arguments = arguments_of(call.function.arguments)
         self._seen += [call.function.name, arguments]
-        name = call.id
-        if not name:
-            said = f"{self._started}/{number}/{call.function.name}/{arguments}"
-            name = f"call_{blake2b(said.encode('utf-8', 'replace'), digest_size=9).hexdigest()}"
+        name = call.id or made_id(self._started, number, call.function.name, arguments)
         return ToolCallDelta(number, name, call.function.name, arguments)
 
     # -- what is wrong ----------------------------------------------------------------
-
-    def _fail(self, error: ProviderError, events: list[Event]) -> None:
-        self._ended = True
-        events.append(Failed(error))
 
     def _unreadable(self, line: bytes) -> InvalidAnswer:
         target = self._target
         if line[:1] == b"<":
             return refusals.unreadable(target, "sent a web page instead of an answer.")
-        words = f"{target.provider} sent a line that cannot be read."
-        return InvalidAnswer(words, code="upstream_protocol_error", provider=target.provider)
-
-
-def finish_reason(native: str, *, called: bool) -> FinishReason:
-    """It says `stop` although it called a tool."""
-    reason = _FINISHES.get(native, FinishReason.STOP)
-    return FinishReason.TOOL_CALLS if called and reason is FinishReason.STOP else reason
+        return refusals.broken(target, "sent a line that cannot be read.")
 
 
 def usage_of(line: _Line, seen: str | None, family: str) -> Usage | None:

@@ -6,17 +6,17 @@ passed on.
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import msgspec
 
 from providers.adapters import refusals
+from providers.adapters.answers import collected
 from providers.adapters.asking import fields_of, headers_of, rename, url_of
 from providers.adapters.bodies import read_answer
 from providers.adapters.chunks import ChatDecoder
-from providers.adapters.events import collected
-from providers.adapters.lists import listed
+from providers.adapters.lists import listed, no_list, read_json, shown
+from providers.adapters.streams import EVENTS
 from providers.adapters.styles import in_style
 from providers.adapters.vectors import ASKED, FEATURES_FORM, INPUTS, read_embeddings
 from providers.chat import (
@@ -28,10 +28,7 @@ from providers.chat import (
 from providers.errors import BadRequest, ProviderError
 from providers.wiring import Decoder, HttpAnswer, HttpRequest, ListedModel, Target
 
-MOST_MODELS = 5_000
-
 _encoder = msgspec.json.Encoder()
-_EVENTS = "text/event-stream"
 
 
 class OpenAIAdapter:
@@ -42,7 +39,7 @@ class OpenAIAdapter:
         warnings: list[str] = []
         fields = fields_of(request, target, warnings)
         headers = headers_of(target)
-        headers["accept"] = _EVENTS if request.stream else "application/json"
+        headers["accept"] = EVENTS if request.stream else "application/json"
         url = url_of(target, target.kind.chat_path)
         return HttpRequest("POST", url, headers, _encoder.encode(fields), target.kind), warnings
 
@@ -50,7 +47,7 @@ class OpenAIAdapter:
 
     def chat_answer(self, answer: HttpAnswer, target: Target) -> ChatAnswer:
         body = answer.body
-        if _EVENTS in answer.headers.get("content-type", "") or body[:6] in (b"data: ", b"data:{"):
+        if EVENTS in answer.headers.get("content-type", "") or body[:6] in (b"data: ", b"data:{"):
             return collected(ChatDecoder(target), body, target)
         return read_answer(body, target)
 
@@ -71,18 +68,13 @@ class OpenAIAdapter:
     def models_answer(self, answer: HttpAnswer, target: Target) -> list[ListedModel]:
         if answer.status >= 400:
             raise self.error(answer, target)
-        try:
-            value = msgspec.json.decode(answer.body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise refusals.unreadable(target, "sent a list of models that is not JSON.") from None
+        value = read_json(answer, target)
         entries = value.get("data") if isinstance(value, dict) else value
         if not isinstance(entries, list):
             if isinstance(value, dict) and "error" in value:
                 raise refusals.reported(value["error"], target)
-            raise refusals.unreadable(target, "sent no list of models where one belongs.")
-        hidden = re.compile(target.kind.hides) if target.kind.hides else None
-        models = {model.id: model for entry in entries[:MOST_MODELS] if (model := listed(entry))}
-        return [model for model in models.values() if hidden is None or not hidden.search(model.id)]
+            raise no_list(target)
+        return shown(map(listed, entries), target)
 
     def health_request(self, target: Target) -> HttpRequest | None:
         target = in_style(target)

@@ -20,6 +20,7 @@ from providers.errors import (
     BadCredentials,
     BadRequest,
     ContextTooLong,
+    Interrupted,
     InvalidAnswer,
     ModelNotFound,
     Overloaded,
@@ -33,6 +34,7 @@ from providers.registry import Cause
 from providers.wiring import Target
 
 LONGEST_WORDS = 500
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # what bytes that are no JSON raise
 SHORTEST_WAIT, LONGEST_WAIT = 1.0, 3600.0
 _LONGEST_BODY = 256 * 1024  # of an error that is read at all
 
@@ -116,7 +118,17 @@ def _made(cause: Cause, status: int, words: Words, target: Target) -> ProviderEr
 
 
 def unreadable(target: Target, what: str) -> InvalidAnswer:
+    """It sent something else than an answer."""
     return InvalidAnswer(f"{target.provider} {what}", provider=target.provider)
+
+
+def broken(target: Target, what: str) -> InvalidAnswer:
+    """Something in the middle of its answer breaks the rules of its wire."""
+    return InvalidAnswer(f"{target.provider} {what}", code="upstream_protocol_error", provider=target.provider)
+
+
+def interrupted(target: Target) -> Interrupted:
+    return Interrupted(f"The answer of {target.provider} stopped before its end.", provider=target.provider)
 
 
 # -- classifying ----------------------------------------------------------------
@@ -248,7 +260,7 @@ def read_words(body: bytes) -> Words:
         return Words()
     try:
         return words_of(msgspec.json.decode(body))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         text = body.decode(errors="replace")
         return Words() if text.lstrip()[:1] in "{[<" else Words(text)
 

@@ -8,7 +8,6 @@ from typing import Any
 import msgspec
 
 from providers.adapters import refusals
-from providers.adapters.events import UNREADABLE
 from providers.adapters.response_items import Kept, state_of
 from providers.chat import (
     ChatAnswer,
@@ -115,7 +114,7 @@ _response = msgspec.json.Decoder(Response)
 def read_body(body: bytes, target: Target) -> ChatAnswer:
     try:
         told = _response.decode(body)
-    except UNREADABLE:
+    except refusals.UNREADABLE:
         raise refusals.unreadable(target, "sent something that is no answer.") from None
     if told.error is not None:
         raise reported(told.error, target)

@@ -6,7 +6,8 @@ from typing import Any
 
 import msgspec
 
-from providers.adapters.events import TranslatingDecoder, collected, is_stream
+from providers.adapters.answers import collected
+from providers.adapters.events import TranslatingDecoder, is_stream
 from providers.adapters.response_answers import (
     Annotation,
     Item,
@@ -95,7 +96,7 @@ class ResponseDecoder(TranslatingDecoder):
     def _read(self, body: bytes) -> ChatAnswer:
         return read_body(body, self._target)
 
-    def _take(self, said: bytes, events: list[Event]) -> None:
+    def _translate(self, said: bytes, events: list[Event]) -> None:
         told = _event.decode(said)
         kind = told.type
         if kind == "response.output_text.delta" or kind == "response.refusal.delta":  # the common case first

@@ -24,6 +24,7 @@ from providers.adapters.asked import (
     Tool,
     Turn,
     fit_ids,
+    kept_of,
     warnings_for,
 )
 from providers.errors import BadRequest
@@ -283,12 +284,5 @@ def state_of(kept: Iterable[Kept]) -> str:
 
 
 def _kept_of(turn: Turn, dropped: list[str]) -> list[Kept]:
-    """It went through the client's hands, so it is looked at: only thoughts are taken from it as they are."""
-    if not turn.state:
-        return []
-    try:
-        kept = _kept.decode(turn.state)
-    except (msgspec.DecodeError, RecursionError):
-        dropped.append("relayhouse_state")
-        return []
-    return [one for one in kept if one.item is None or one.item.get("type") == "reasoning"]
+    """Only thoughts are taken from it as they are."""
+    return [one for one in kept_of(turn, _kept, dropped) if one.item is None or one.item.get("type") == "reasoning"]

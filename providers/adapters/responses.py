@@ -9,10 +9,10 @@ import msgspec
 
 from providers.adapters.asked import read
 from providers.adapters.asking import headers_of, url_of
-from providers.adapters.events import EVENTS
 from providers.adapters.openai import OpenAIAdapter
 from providers.adapters.response_events import ResponseDecoder, read_answer
 from providers.adapters.response_items import body_of
+from providers.adapters.streams import EVENTS
 from providers.adapters.styles import in_style
 from providers.chat import ChatAnswer, ChatRequest
 from providers.wiring import Decoder, HttpAnswer, HttpRequest, Target

@@ -9,13 +9,16 @@ from __future__ import annotations
 import base64
 import struct
 from collections.abc import Mapping
+from typing import TypeVar
 
 import msgspec
 
 from providers.adapters import refusals
 from providers.chat import EmbeddingAnswer, Usage
 from providers.errors import ProviderError
-from providers.wiring import Target
+from providers.wiring import HttpAnswer, Target
+
+Answer = TypeVar("Answer")
 
 OPENAI_FORM, FEATURES_FORM, BYTES_FORM = "openai", "features", "int8"
 INPUTS: Mapping[str, str] = {FEATURES_FORM: "inputs"}  # by form: the field that has the texts, where it is not `input`
@@ -42,6 +45,18 @@ _decoder = msgspec.json.Decoder(_Answer)
 _bare = msgspec.json.Decoder(list[list[float]])
 
 
+def decoded(decoder: msgspec.json.Decoder[Answer], answer: HttpAnswer, target: Target) -> Answer:
+    """On a wire of its own."""
+    try:
+        return decoder.decode(answer.body)
+    except refusals.UNREADABLE:
+        raise no_embeddings(target) from None
+
+
+def no_embeddings(target: Target) -> ProviderError:
+    return refusals.unreadable(target, "sent no embeddings where they belong.")
+
+
 def read_embeddings(body: bytes, target: Target) -> EmbeddingAnswer:
     try:
         if target.kind.embeddings_form == FEATURES_FORM:
@@ -49,7 +64,7 @@ def read_embeddings(body: bytes, target: Target) -> EmbeddingAnswer:
         answer = _decoder.decode(body)
         read = _bytes if target.kind.embeddings_form == BYTES_FORM else _numbers
         vectors = [read(vector.embedding) for vector in _in_order(answer.data)]
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
+    except (*refusals.UNREADABLE, ValueError):
         raise _instead(body, target) from None
     return EmbeddingAnswer(answer.model or target.model, vectors, _usage(answer.usage))
 
@@ -90,8 +105,8 @@ def _instead(body: bytes, target: Target) -> ProviderError:
     """What came where embeddings belong: an error with a status of 200, or nothing that can be read."""
     try:
         value = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except refusals.UNREADABLE:
         value = None
     if isinstance(value, dict) and value.get("error"):
         return refusals.reported(value["error"], target)
-    return refusals.unreadable(target, "sent no embeddings where they belong.")
+    return no_embeddings(target)

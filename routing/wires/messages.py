@@ -26,6 +26,7 @@ from providers.chat import (
     Start,
     State,
     TextDelta,
+    Thought,
     ToolCallDelta,
     Usage,
     UsageReport,
@@ -50,6 +51,7 @@ _STOP_REASONS = {
     FinishReason.PAUSE: "pause_turn",
     FinishReason.ERROR: "end_turn",
 }
+_UNSIGNED = {"type": "thinking", "thinking": "", "signature": ""}
 # Tokens of thinking that were asked for, and the effort that comes near.
 _EFFORTS = ((4096, "low"), (16384, "medium"))
 
@@ -335,8 +337,10 @@ class MessageStream:
                 yield from self._into("text", {"type": "text", "text": ""})
                 yield self._delta({"type": "text_delta", "text": text})
             case ReasoningDelta(text=text) if text:
-                yield from self._into("thinking", {"type": "thinking", "thinking": "", "signature": ""})
+                yield from self._into("thinking", _UNSIGNED)
                 yield self._delta({"type": "thinking_delta", "thinking": text})
+            case Thought(vendor=vendor, data=data) if vendor == VENDOR:
+                yield from self._seal(msgspec.json.decode(data))
             case ToolCallDelta():
                 yield from self._call(event)
             case UsageReport(usage=usage):
@@ -346,9 +350,18 @@ class MessageStream:
             case Ended():
                 yield from self._end()
             case Start() | State() | Failed():
-                pass  # the beginning was written, a state has no place in these blocks, errors are the edge's
+                pass  # the beginning was written, what a state holds is in the blocks, errors are the edge's
             case _:
                 pass
+
+    def _seal(self, thought: dict[str, Any]) -> Iterator[bytes]:
+        """The end of a block of thinking: the signature, which may be all of it, so that a client can send it back."""
+        if thought["type"] != "thinking":
+            yield from self._into("sealed", thought)
+        elif thought["signature"]:
+            yield from self._into("thinking", _UNSIGNED)
+            yield self._delta({"type": "signature_delta", "signature": thought["signature"]})
+        yield from self._close()
 
     def _call(self, event: ToolCallDelta) -> Iterator[bytes]:
         if event.index not in self._calls:

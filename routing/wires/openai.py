@@ -26,6 +26,7 @@ from providers.chat import (
     Start,
     State,
     TextDelta,
+    Thought,
     ToolCallDelta,
     Usage,
     UsageReport,
@@ -222,6 +223,8 @@ def _written(event: Event, stream: StreamState) -> bytes:
             return KEEP_ALIVE
         case Ended():
             return DONE
+        case Thought():
+            return b""  # they go back together, as a state
         case Failed():
             return b""  # the gateway raises its error, the edge writes it
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from providers.connector import Connector
+from providers.connector import Connector, hang_up
 from tests.providers.talk import until_closed
 from tests.upstream import Upstream
 
@@ -22,6 +22,13 @@ def upstream(vendor: Upstream) -> Upstream:
     vendor.behave(None)
     vendor.requests.clear()
     return vendor
+
+
+@pytest.fixture(scope="module")
+def loop_thread() -> Iterator[None]:
+    """For what runs without a loop of its own: the thread that was made for it ends with the module."""
+    yield
+    hang_up()
 
 
 @pytest.fixture

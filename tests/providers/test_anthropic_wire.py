@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -16,7 +15,6 @@ from providers.chat import (
     ChatAnswer,
     Citation,
     Ended,
-    Failed,
     Finish,
     FinishReason,
     KeepAlive,
@@ -24,6 +22,7 @@ from providers.chat import (
     Start,
     State,
     TextDelta,
+    Thought,
     ToolCallDelta,
     Usage,
     UsageReport,
@@ -44,14 +43,13 @@ from providers.errors import (
 from providers.registry import KINDS
 from providers.wiring import HttpAnswer, ListedModel
 from tests.cloud import recorded
-from tests.providers.talk import Said, asks, target
+from tests.providers.talk import Said, asks, check_rubbish, cut, event, every_byte, heard, target
 
 ADAPTER = adapter_for(KINDS["anthropic"])
 TO = target("claude-sonnet-5-5", kind="anthropic")
-BLOCKS = (
-    '[{"type":"thinking","thinking":"Five is odd.","signature":"c2lnbmVk"},'
-    '{"type":"redacted_thinking","data":"c2VhbGVk"}]'
-)
+THINKING = '{"type":"thinking","thinking":"Five is odd.","signature":"c2lnbmVk"}'
+SEALED = '{"type":"redacted_thinking","data":"c2VhbGVk"}'
+BLOCKS = f"[{THINKING},{SEALED}]"
 
 
 def recording(name: str) -> bytes:
@@ -59,20 +57,11 @@ def recording(name: str) -> bytes:
 
 
 def played(data: bytes | Iterable[bytes]) -> Said:
-    decoder = ADAPTER.decoder(asks(stream=True), TO)
-    said = Said()
-    for piece in [data] if isinstance(data, bytes) else data:
-        said.events += decoder.feed(piece)
-    said.events += decoder.close()
-    return said
+    return heard(ADAPTER.decoder(asks(stream=True), TO), data)
 
 
 def answered(body: bytes, content_type: str = "application/json") -> ChatAnswer:
     return ADAPTER.chat_answer(HttpAnswer(200, {"content-type": content_type}, body), TO)
-
-
-def event(kind: str, **more: Any) -> bytes:
-    return b"event: %s\ndata: %s\n\n" % (kind.encode(), json.dumps({"type": kind, **more}).encode())
 
 
 STOP = event("message_stop")
@@ -157,7 +146,7 @@ def test_a_stream_of_text() -> None:
 
 def test_a_stream_with_tools_in_pieces() -> None:
     said = played(recording("tools.sse"))
-    assert [event for event in said.events if isinstance(event, ToolCallDelta)] == [
+    assert said.of(ToolCallDelta) == [
         ToolCallDelta(0, "toolu_1", "lookup"),
         ToolCallDelta(0, arguments='{"city":'),
         ToolCallDelta(0, arguments=' "Riga"}'),
@@ -174,6 +163,8 @@ def test_a_stream_with_thoughts() -> None:
         Start("msg_1", "claude-sonnet-5-5"),
         ReasoningDelta("Five "),
         ReasoningDelta("is odd."),
+        Thought("anthropic", THINKING),
+        Thought("anthropic", SEALED),
         TextDelta("Odd."),
         State("anthropic", BLOCKS),
         Finish(FinishReason.STOP, "end_turn"),
@@ -184,18 +175,14 @@ def test_a_stream_with_thoughts() -> None:
 
 def test_citations_in_a_stream_come_when_their_text_is_whole() -> None:
     said = played(recording("cited.sse"))
-    assert [event for event in said.events if isinstance(event, Citation)] == [
-        Citation("https://example.org/riga", "Riga", 7, 22)
-    ]
+    assert said.of(Citation) == [Citation("https://example.org/riga", "Riga", 7, 22)]
     assert said.text[7:22] == "Riga is a city."
     assert said.finish == Finish(FinishReason.PAUSE, "pause_turn")
 
 
 def test_an_error_in_the_middle() -> None:
     said = played(recording("fails.sse"))
-    failed = said.events[-1]
-    assert isinstance(failed, Failed)
-    assert isinstance(failed.error, Overloaded)
+    assert isinstance(said.failure, Overloaded)
     assert said.text == "A "
 
 
@@ -214,9 +201,9 @@ def test_an_error_in_the_middle() -> None:
     ],
 )
 def test_each_error_of_a_stream(kind: str, error: type[ProviderError]) -> None:
-    [failed] = played(event("error", error={"type": kind, "message": "No."})).events
-    assert isinstance(failed, Failed)
-    assert type(failed.error) is error
+    said = played(event("error", error={"type": kind, "message": "No."}))
+    assert len(said.events) == 1
+    assert type(said.failure) is error
 
 
 @pytest.mark.parametrize("name", ["text", "tools", "thinking", "cited"])
@@ -296,15 +283,8 @@ def test_json_instead_of_a_stream_is_told_as_one() -> None:
 def test_an_event_that_cannot_be_read_is_reported_after_what_came_before(data: bytes) -> None:
     said = played(event("content_block_delta", index=0, delta={"type": "text_delta", "text": "a"}) + b"data: " + data
                   + b"\n\n")  # fmt: skip
-    failed = said.events[-1]
-    assert isinstance(failed, Failed)
-    assert failed.error.reason == "upstream_protocol_error"
+    assert said.failure.reason == "upstream_protocol_error"
     assert said.text == "a"
-
-
-def told(data: bytes | Iterable[bytes]) -> list[str]:
-    """Events as words: two errors are never equal."""
-    return [repr(event) for event in played(data).events]
 
 
 @given(
@@ -314,14 +294,13 @@ def told(data: bytes | Iterable[bytes]) -> list[str]:
 def test_streams_in_any_pieces_say_the_same(name: str, places: list[int], line: bytes) -> None:
     whole = recording(f"{name}.sse")
     data = whole.replace(b"\n", line)
-    at = [0, *sorted(place % len(data) for place in places), len(data)]
-    assert told(data[start:end] for start, end in pairwise(at)) == told(whole)
+    assert played(cut(data, places)).words == played(whole).words
 
 
 @pytest.mark.parametrize("name", ["text", "tools", "thinking", "cited", "fails"])
 def test_streams_byte_by_byte_say_the_same(name: str) -> None:
     whole = recording(f"{name}.sse")
-    assert told(whole[n : n + 1] for n in range(len(whole))) == told(whole)
+    assert played(every_byte(whole)).words == played(whole).words
 
 
 WORDS = st.sampled_from(
@@ -333,14 +312,7 @@ WORDS = st.sampled_from(
 @given(st.lists(st.binary(max_size=40) | WORDS, max_size=12))
 @example([b'data: {"type":"content_block_delta","index":0,"delta":null}\n\n'])
 def test_garbage_raises_nothing_but_our_own(pieces: list[bytes]) -> None:
-    try:
-        played(pieces)
-    except ProviderError:
-        pass
-    try:
-        answered(b"".join(pieces))
-    except ProviderError:
-        pass
+    check_rubbish(played, pieces, answered)
 
 
 # -- refusals ---------------------------------------------------------------------------

@@ -388,7 +388,20 @@ def test_embeddings_are_asked_for_in_each_makers_words() -> None:
         embed(titan, "a", "b")
     with pytest.raises(BadRequest, match="not known"):
         embed("example.embedder", "a")
-    assert KINDS["bedrock"].embedding_batch == 1
+
+
+@pytest.mark.parametrize(
+    ("model", "most"),
+    [
+        ("amazon.titan-embed-text-v2:0", 1),
+        ("cohere.embed-multilingual-v3", 96),
+        ("global.cohere.embed-v4:0", 96),
+        ("arn:aws:bedrock:eu-west-1::foundation-model/cohere.embed-english-v3", 96),
+        ("example.embedder", 1),
+    ],
+)
+def test_some_makers_take_many_texts_at_once(model: str, most: int) -> None:
+    assert KINDS["bedrock"].texts_at_once(model) == most
 
 
 @pytest.mark.parametrize(

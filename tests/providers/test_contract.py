@@ -19,7 +19,7 @@ import pytest
 import pytest_asyncio
 
 from providers.adapters import adapter_for, speaks
-from providers.chat import EmbeddingRequest, FinishReason, ToolCallDelta
+from providers.chat import ChatAnswer, EmbeddingRequest, FinishReason, ToolCallDelta
 from providers.connector import Connector
 from providers.errors import (
     BadCredentials,
@@ -32,9 +32,9 @@ from providers.errors import (
     RateLimited,
 )
 from providers.registry import KINDS, Kind, Place
-from providers.wiring import HttpAnswer, Opening, Target
+from providers.wiring import HttpAnswer, Target
 from tests.cloud import Cloud, local_connector
-from tests.providers.talk import SECRET, Said, asks, limits, until_closed
+from tests.providers.talk import SECRET, Said, asks, limits, opened, plain, streamed, until_closed
 from tests.upstream import Seen
 
 TEXT = "Hello from upstream."
@@ -97,37 +97,11 @@ class Vendor:
     async def send(self, request: Any) -> HttpAnswer:
         return await self.connector.send(request, limits())
 
-    async def opened(self) -> Target:
-        if not isinstance(self.adapter, Opening):
-            return self.to
-        answer = await self.send(self.adapter.opening_request(self.to))
-        if answer.status >= 400:
-            raise self.adapter.error(answer, self.to)
-        return self.adapter.opened(answer, self.to)
-
-    async def plain(self, **fields: Any) -> Any:
-        to = await self.opened()
-        http, _ = self.adapter.chat_request(asks(**fields), to)
-        answer = await self.send(http)
-        if answer.status >= 400:
-            raise self.adapter.error(answer, to)
-        return self.adapter.chat_answer(answer, to)
+    async def plain(self, **fields: Any) -> ChatAnswer:
+        return await plain(self.connector, self.to, **fields)
 
     async def streamed(self, **fields: Any) -> Said:
-        to = await self.opened()
-        request = asks(stream=True, **fields)
-        http, _ = self.adapter.chat_request(request, to)
-        said = Said()
-        async with self.connector.stream(http, limits()) as answer:
-            if answer.status >= 400:
-                raise self.adapter.error(HttpAnswer(answer.status, answer.headers, await answer.read()), to)
-            decoder = self.adapter.decoder(request, to)
-            async for data in answer.chunks():
-                said.events += decoder.feed(data)
-                said.raise_reported()
-            said.events += decoder.close()
-            said.raise_reported()
-        return said
+        return await streamed(self.connector, self.to, **fields)
 
     @property
     def last(self) -> Seen:
@@ -228,7 +202,7 @@ async def test_a_picture(vendor: Vendor) -> None:
 
 async def test_what_a_vendor_does_not_take_is_left_out_and_said(vendor: Vendor) -> None:
     given = {"logit_bias": {"1": 1}, "store": True, "seed": 7, "n": 1, "user": "u", "prediction": {"type": "content"}}
-    to = await vendor.opened()
+    to = await opened(vendor.connector, vendor.to)
     http, warnings = vendor.adapter.chat_request(asks(**given), to)
     assert (await vendor.send(http)).status == 200
     missing = [name for name in given if f'"{name}"'.encode() not in http.body and name != "n"]
@@ -289,12 +263,13 @@ async def test_health(vendor: Vendor) -> None:
 
 
 async def test_embeddings(vendor: Vendor) -> None:
-    texts = ["one", "two two", "three"][: vendor.kind.embedding_batch]
+    texts = ["one", "two two", "three"]
     if not vendor.kind.embeddings_path:
         with pytest.raises(ProviderError, match="embeddings"):
             vendor.adapter.embedding_request(EmbeddingRequest(texts), vendor.to)
         return
     to = msgspec.structs.replace(vendor.to, model=getattr(speaker(vendor.kind), "EMBEDS", vendor.to.model))
+    texts = texts[: vendor.kind.texts_at_once(to.model)]
     http, _ = vendor.adapter.embedding_request(EmbeddingRequest(texts), to)
     answer = vendor.adapter.embedding_answer(await vendor.send(http), to)
     assert [vector[0] for vector in answer.vectors] == [float(len(text)) for text in texts]

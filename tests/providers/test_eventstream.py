@@ -6,7 +6,6 @@ import struct
 import tracemalloc
 from binascii import crc32
 from collections.abc import Iterable
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ from hypothesis import strategies as st
 
 from providers.errors import InvalidAnswer, ProviderError, TooLarge
 from providers.eventstream import HEADERS_BYTES, Message, MessageDecoder, written
+from tests.providers.talk import cut
 
 DELTA = bytes.fromhex(
     "0000009400000057b4ab9aee0b3a6576656e742d74797065070011636f6e74656e74426c6f636b44656c74610d3a636f6e74656e742d7479"
@@ -43,11 +43,6 @@ def theirs(data: bytes) -> list[tuple[dict[str, Any], bytes]]:
     buffer = EventStreamBuffer()
     buffer.add_data(data)
     return [(event.headers, event.payload) for event in buffer]
-
-
-def cut(data: bytes, places: list[int]) -> list[bytes]:
-    at = [0, *sorted(place % (len(data) + 1) for place in places), len(data)]
-    return [data[start:end] for start, end in pairwise(at)]
 
 
 CASES = {

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import tracemalloc
 from functools import lru_cache
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -22,7 +21,7 @@ from providers.registry import KINDS, Kind
 from providers.sse import EVENT_BYTES
 from providers.wiring import Target
 from tests.cloud import framed
-from tests.providers.talk import SECRET, asks
+from tests.providers.talk import SECRET, asks, cut
 
 RECORDINGS = Path(__file__).parent.parent / "recordings"
 
@@ -56,11 +55,10 @@ def played(kind: Kind, data: bytes, places: list[int]) -> list[Event]:
     """Raises only what a provider may be blamed for."""
     to = Target(1, "house", kind, "https://vendor.example", "m", secret=SECRET, options={"region": "eu-west-1"})
     decoder = adapter_for(kind).decoder(asks(stream=True), to)
-    at = [0, *sorted(place % (len(data) + 1) for place in places), len(data)]
     events: list[Event] = []
     try:
-        for start, end in pairwise(at):
-            events += decoder.feed(data[start:end])
+        for piece in cut(data, places):
+            events += decoder.feed(piece)
         events += decoder.close()
     except ProviderError:
         pass

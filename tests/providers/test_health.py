@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -16,28 +15,14 @@ from providers.registry import KINDS
 from tests.factories import make_provider
 from tests.upstream import Upstream, refusing_url
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(scope="module", autouse=True)
-def loop_thread() -> Iterator[None]:
-    yield
-    connector.hang_up()
-
-
-@pytest.fixture(scope="module")
-def vendor() -> Iterator[Upstream]:
-    with Upstream() as upstream:
-        yield upstream
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("loop_thread")]
 
 
 @pytest.fixture
-def upstream(vendor: Upstream) -> Upstream:
-    vendor.behave(None)
-    vendor.models = ["alpha"]
-    vendor.requests.clear()
+def upstream(upstream: Upstream) -> Upstream:
+    upstream.models = ["alpha"]
     Provider.objects.filter(kind="demo").update(enabled=False)
-    return vendor
+    return upstream
 
 
 def provider_at(url: str, name: str = "House", **fields: Any) -> Provider:

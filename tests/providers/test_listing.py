@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -19,26 +18,13 @@ from providers.models import Credential, LanguageModel, Provider, current_revisi
 from tests.factories import make_model, make_provider
 from tests.upstream import Upstream, refusing_url
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(scope="module", autouse=True)
-def loop_thread() -> Iterator[None]:
-    yield
-    connector.hang_up()
-
-
-@pytest.fixture(scope="module")
-def vendor() -> Iterator[Upstream]:
-    with Upstream() as upstream:
-        yield upstream
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("loop_thread")]
 
 
 @pytest.fixture
-def upstream(vendor: Upstream) -> Upstream:
-    vendor.behave(None)
-    vendor.models = ["alpha", "beta"]
-    return vendor
+def upstream(upstream: Upstream) -> Upstream:
+    upstream.models = ["alpha", "beta"]
+    return upstream
 
 
 @pytest.fixture

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from providers.errors import TooLarge
 from providers.ndjson import LineDecoder
+from tests.providers.talk import cut
 
 
 def read(pieces: list[bytes], *, limit: int = 10_000) -> list[bytes]:
     decoder = LineDecoder(limit)
     return [line for piece in pieces for line in decoder.feed(piece)] + decoder.close()
-
-
-def cut_at(data: bytes, places: list[int]) -> list[bytes]:
-    at = [0, *sorted(place % (len(data) + 1) for place in places), len(data)]
-    return [data[start:end] for start, end in pairwise(at)]
 
 
 LINE = st.binary(max_size=12).map(lambda data: data.replace(b"\n", b"").strip())
@@ -37,7 +31,7 @@ def test_any_ending_in_any_pieces_says_the_same(
     data = ending.join(said) + (ending if last else b"")
     lines = [line for line in said if line]
     assert read([data]) == lines
-    assert read(cut_at(data, places)) == lines
+    assert read(cut(data, places)) == lines
     assert read([bytes([byte]) for byte in data]) == lines
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -15,7 +14,6 @@ from providers.adapters import adapter_for
 from providers.chat import (
     ChatAnswer,
     Ended,
-    Failed,
     Finish,
     FinishReason,
     KeepAlive,
@@ -31,7 +29,7 @@ from providers.registry import KINDS
 from providers.sse import EVENT_BYTES
 from providers.wiring import HttpAnswer, ListedModel, Target
 from tests.cloud import recorded
-from tests.providers.talk import Said, asks
+from tests.providers.talk import Said, asks, check_rubbish, cut, heard, values_of
 
 ADAPTER = adapter_for(KINDS["ollama"])
 
@@ -42,12 +40,7 @@ def to(base_url: str = "", secret: str = "", **options: Any) -> Target:
 
 
 def played(data: bytes | Iterable[bytes]) -> Said:
-    decoder = ADAPTER.decoder(asks(stream=True), to())
-    said = Said()
-    for piece in [data] if isinstance(data, bytes) else data:
-        said.events += decoder.feed(piece)
-    said.events += decoder.close()
-    return said
+    return heard(ADAPTER.decoder(asks(stream=True), to()), data)
 
 
 def answered(body: bytes) -> ChatAnswer:
@@ -140,7 +133,7 @@ def test_a_stream_with_thoughts() -> None:
 
 def test_a_stream_with_tools() -> None:
     said = played(recording("tools.ndjson"))
-    calls = [event for event in said.events if isinstance(event, ToolCallDelta)]
+    calls = said.of(ToolCallDelta)
     assert [(one.index, one.name, one.arguments) for one in calls] == [
         (0, "lookup", '{"city":"Riga"}'),
         (1, "now", "{}"),
@@ -158,9 +151,7 @@ def test_a_stream_that_counts_nothing() -> None:
 def test_an_error_in_a_stream() -> None:
     said = played(recording("fails.ndjson"))
     assert said.text == "A map"
-    failed = said.events[-1]
-    assert isinstance(failed, Failed)
-    assert failed.error.message == "house: llama runner process has terminated"
+    assert said.failure.message == "house: llama runner process has terminated"
 
 
 @pytest.mark.parametrize("lines", range(1, 5))
@@ -177,19 +168,13 @@ def test_a_last_line_may_lack_its_end_and_nothing_counts_after_it() -> None:
 @pytest.mark.parametrize("said", [b"{oops", b"7", b'{"message":{"tool_calls":[{}]}}', b'{"model":"\xff"}'])
 def test_a_line_that_cannot_be_read_is_reported_after_what_came_before(said: bytes) -> None:
     seen = played(line() + said + b"\n" + line(done=True))
-    failed = seen.events[-1]
+    failed = seen.failure
     assert seen.text == "Hi."
-    assert isinstance(failed, Failed)
-    assert failed.error.reason == "upstream_protocol_error"
+    assert failed.reason == "upstream_protocol_error"
 
 
 def test_lines_of_a_sort_nobody_knows_prove_that_it_is_there() -> None:
     assert played(b'{"status":"loading"}\n' + line(done=True)).events[0] == KeepAlive()
-
-
-def told(said: Said) -> list[str]:
-    """Events as text: errors are not equal to each other."""
-    return [repr(event) for event in said.events]
 
 
 @given(
@@ -199,17 +184,12 @@ def told(said: Said) -> list[str]:
 @settings(max_examples=150)
 def test_any_cut_gives_the_same_events(name: str, places: list[int]) -> None:
     data = recording(name)
-    at = [0, *sorted(place % (len(data) + 1) for place in places), len(data)]
-    assert told(played(data[start:end] for start, end in pairwise(at))) == told(played([data]))
+    assert played(cut(data, places)).words == played([data]).words
 
 
 NAMES = ["model", "created_at", "message", "content", "thinking", "tool_calls", "function", "name", "arguments", "done",
          "done_reason", "prompt_eval_count", "eval_count", "error", "id"]  # fmt: skip
-VALUES: st.SearchStrategy[Any] = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=4),
-    max_leaves=10,
-)
+VALUES = values_of(NAMES)
 
 
 @given(
@@ -222,11 +202,7 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
 )
 @settings(max_examples=300)
 def test_garbage_raises_nothing_but_ours(garbage: list[bytes]) -> None:
-    try:
-        events = played(garbage).events
-    except ProviderError:
-        return
-    assert isinstance(events[-1], Failed | Ended)
+    check_rubbish(played, garbage)
 
 
 def test_what_never_ends_is_not_kept() -> None:

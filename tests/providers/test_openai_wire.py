@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ from providers.chat import (
 from providers.errors import Interrupted, InvalidAnswer, Overloaded, ProviderError, QuotaExhausted, RateLimited
 from providers.registry import KINDS
 from providers.wiring import HttpAnswer
-from tests.providers.talk import Said, asks, target
+from tests.providers.talk import Said, asks, cut, heard, target
 
 RECORDINGS = Path(__file__).parent.parent / "recordings" / "openai"
 
@@ -43,12 +42,7 @@ def kind_of(name: str) -> str:
 
 def played(data: bytes | Iterable[bytes], kind: str = "openai") -> Said:
     to = target(kind=kind)
-    decoder = adapter_for(to.kind).decoder(asks(stream=True), to)
-    said = Said()
-    for piece in [data] if isinstance(data, bytes) else data:
-        said.events += decoder.feed(piece)
-    said.events += decoder.close()
-    return said
+    return heard(adapter_for(to.kind).decoder(asks(stream=True), to), data)
 
 
 def answered(body: bytes, kind: str = "openai", content_type: str = "application/json") -> ChatAnswer:
@@ -88,9 +82,7 @@ def test_every_chunk_passes_once_and_unchanged(name: str) -> None:
 @given(st.sampled_from([row[0] for row in STREAMS]), st.lists(st.integers(0, 3000), max_size=8))
 def test_streams_in_any_pieces_say_the_same(name: str, places: list[int]) -> None:
     data = recorded(name)
-    at = [0, *sorted(place % len(data) for place in places), len(data)]
-    pieces = [data[start:end] for start, end in pairwise(at)]
-    assert played(pieces, kind_of(name)).events == played(data, kind_of(name)).events
+    assert played(cut(data, places), kind_of(name)).events == played(data, kind_of(name)).events
 
 
 def test_the_first_event_names_answer_and_model() -> None:
@@ -104,7 +96,7 @@ def frames(name: str) -> list[bytes]:
 
 
 def test_tool_calls_come_in_pieces_by_index() -> None:
-    calls = [event for event in played(recorded("openai-tools.sse")).events if isinstance(event, ToolCallDelta)]
+    calls = played(recorded("openai-tools.sse")).of(ToolCallDelta)
     assert [(call.index, call.id, call.name, call.arguments) for call in calls] == [
         (0, "call_a", "lookup", ""),
         (0, "", "", '{"city":'),
@@ -113,12 +105,12 @@ def test_tool_calls_come_in_pieces_by_index() -> None:
 
 
 def test_arguments_that_are_an_object_become_its_text() -> None:
-    [call] = [event for event in played(recorded("mistral-tool.sse")).events if isinstance(event, ToolCallDelta)]
+    [call] = played(recorded("mistral-tool.sse")).of(ToolCallDelta)
     assert json.loads(call.arguments) == {"city": "Riga"}
 
 
 def test_the_frame_of_a_chunk_that_is_only_usage_goes_with_the_usage() -> None:
-    [report] = [event for event in played(recorded("openai-tools.sse")).events if isinstance(event, UsageReport)]
+    [report] = played(recorded("openai-tools.sse")).of(UsageReport)
     assert report.frame == frames("openai-tools.sse")[-2]
 
 
@@ -138,10 +130,9 @@ def test_usage_beside_an_answer_does_not_take_the_frame_with_it() -> None:
 )
 def test_errors_inside_a_stream(name: str, text: str, error: type[ProviderError], words: str) -> None:
     said = played(recorded(name), kind_of(name))
-    failed = said.events[-1]
-    assert isinstance(failed, Failed)
-    assert type(failed.error) is error
-    assert words in failed.error.message
+    failed = said.failure
+    assert type(failed) is error
+    assert words in failed.message
     assert said.text == text
 
 
@@ -172,10 +163,9 @@ def test_nothing_counts_after_the_end() -> None:
 
 def test_an_undecodable_event_is_reported_after_what_came_before() -> None:
     said = played([chunk(delta={"content": "a"}) + b"data: {oops\n\n"][:1], "openai")
-    failed = said.events[-1]
+    failed = said.failure
     assert said.text == "a"
-    assert isinstance(failed, Failed)
-    assert failed.error.reason == "upstream_protocol_error"
+    assert failed.reason == "upstream_protocol_error"
 
 
 @pytest.mark.parametrize(

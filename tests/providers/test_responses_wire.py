@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -16,8 +15,6 @@ from providers.chat import (
     ChatAnswer,
     Citation,
     Ended,
-    Event,
-    Failed,
     Finish,
     FinishReason,
     KeepAlive,
@@ -44,7 +41,7 @@ from providers.errors import (
 )
 from providers.wiring import HttpAnswer, ListedModel, Target
 from tests.cloud import recorded
-from tests.providers.talk import Said, asks
+from tests.providers.talk import Said, asks, check_rubbish, cut, event, every_byte, heard
 from tests.providers.test_responses_requests import ADAPTER, to
 
 TARGETS = {"openai": to(), "perplexity": to("perplexity", "perplexity/sonar")}
@@ -66,12 +63,7 @@ def recording(name: str) -> bytes:
 
 
 def played(data: bytes | Iterable[bytes], to: Target = TARGETS["openai"]) -> Said:
-    decoder = ADAPTER.decoder(asks(stream=True), to)
-    said = Said()
-    for piece in [data] if isinstance(data, bytes) else data:
-        said.events += decoder.feed(piece)
-    said.events += decoder.close()
-    return said
+    return heard(ADAPTER.decoder(asks(stream=True), to), data)
 
 
 def told(name: str) -> Said:
@@ -84,14 +76,6 @@ def answered(body: bytes, to: Target = TARGETS["openai"], content_type: str = "a
 
 def read(name: str) -> ChatAnswer:
     return answered(recording(f"{name}.json"), target_of(name))
-
-
-def event(kind: str, **more: Any) -> bytes:
-    return b"event: %s\ndata: %s\n\n" % (kind.encode(), json.dumps({"type": kind, **more}).encode())
-
-
-def of(kind: type[Event], said: Said) -> list[Any]:
-    return [event for event in said.events if isinstance(event, kind)]
 
 
 def kept(state: State | None) -> list[list[str]]:
@@ -219,7 +203,7 @@ def test_a_stream_of_text() -> None:
 def test_a_stream_with_thoughts_and_tools_in_pieces() -> None:
     said = told("openai-thinking")
     assert said.reasoning == "Five is odd.\n\nSo ask."
-    assert of(ToolCallDelta, said) == [
+    assert said.of(ToolCallDelta) == [
         ToolCallDelta(0, "call_a", "lookup"),
         ToolCallDelta(0, arguments='{"city":'),
         ToolCallDelta(0, arguments=' "Riga"}'),
@@ -227,25 +211,25 @@ def test_a_stream_with_thoughts_and_tools_in_pieces() -> None:
         ToolCallDelta(1, arguments="{}"),
     ]
     assert said.finish == Finish(FinishReason.TOOL_CALLS, "completed")
-    [state] = of(State, said)
+    [state] = said.of(State)
     assert kept(state) == ORDER
 
 
 def test_a_stream_of_an_agent() -> None:
     said = told("perplexity-search")
     assert (said.text, said.reasoning) == ("This [1].", "Let me look.\n\nFound.")
-    assert of(Citation, said) == FOUND, "each once, also when the list at the end has another order"
+    assert said.of(Citation) == FOUND, "each once, also when the list at the end has another order"
     assert said.usage == SEARCHED
 
 
 def test_calls_that_come_whole() -> None:
     said = told("perplexity-tools")
-    assert of(ToolCallDelta, said) == [
+    assert said.of(ToolCallDelta) == [
         ToolCallDelta(0, "call_a", "lookup"),
         ToolCallDelta(0, arguments='{"city": "Riga"}'),
     ]
     assert said.finish == Finish(FinishReason.TOOL_CALLS, "requires_action")
-    assert len(of(State, said)) == 1
+    assert len(said.of(State)) == 1
 
 
 @pytest.mark.parametrize(
@@ -270,9 +254,9 @@ def test_what_was_not_streamed_is_taken_from_the_end(name: str) -> None:
     answer = read(name)
     assert said.events[0] == Start(answer.id, answer.model)
     assert (said.text, said.usage) == (answer.text, answer.usage)
-    assert of(Citation, said) == answer.citations
-    assert of(State, said) == ([answer.state] if answer.state else [])
-    assert [call.arguments for call in of(ToolCallDelta, said) if call.arguments] == [
+    assert said.of(Citation) == answer.citations
+    assert said.of(State) == ([answer.state] if answer.state else [])
+    assert [call.arguments for call in said.of(ToolCallDelta) if call.arguments] == [
         call.arguments for call in answer.tool_calls
     ]
 
@@ -286,7 +270,7 @@ def test_sources_that_are_only_named_at_the_end() -> None:
         created + b"\n\n" + event("response.output_text.delta", delta="Riga.") + event(
             "response.completed", response=response)
     )  # fmt: skip
-    assert (said.text, of(Citation, said)) == ("Riga.", [RIGA])
+    assert (said.text, said.of(Citation)) == ("Riga.", [RIGA])
 
 
 @pytest.mark.parametrize(
@@ -299,9 +283,7 @@ def test_sources_that_are_only_named_at_the_end() -> None:
 )
 def test_errors_in_the_middle(name: str, text: str, error: type[ProviderError]) -> None:
     said = told(name)
-    failed = said.events[-1]
-    assert isinstance(failed, Failed)
-    assert type(failed.error) is error
+    assert type(said.failure) is error
     assert said.text == text
 
 
@@ -327,10 +309,9 @@ def test_each_error_of_a_stream(code: str | None, error: type[ProviderError]) ->
         event("response.completed", response={"status": "failed", "error": {"code": code, "message": "No."}}),
         b'data: {"error":{"code":%s,"message":"No."}}\n\n' % json.dumps(code).encode(),
     ):
-        failed = played(data).events[-1]
-        assert isinstance(failed, Failed)
-        assert type(failed.error) is error
-        assert "No." in failed.error.message
+        failed = played(data).failure
+        assert type(failed) is error
+        assert "No." in failed.message
 
 
 @pytest.mark.parametrize("name", TEXTS)
@@ -351,7 +332,7 @@ def test_a_mark_of_the_other_door_is_tolerated_and_is_no_end() -> None:
 def test_json_instead_of_a_stream_is_told_as_one() -> None:
     body = recording("perplexity-plain.json")
     said = played([b"\n", body[:40], body[40:]], TARGETS["perplexity"])
-    assert (said.text, of(Citation, said), said.usage) == ("This [1].", FOUND, SEARCHED)
+    assert (said.text, said.of(Citation), said.usage) == ("This [1].", FOUND, SEARCHED)
     assert said.events[-1] == Ended()
     with pytest.raises(QuotaExhausted):
         played(b'{"error":{"message":"Pay.","type":"insufficient_quota"}}')
@@ -371,16 +352,13 @@ def test_what_is_newer_than_this_is_left_out() -> None:
 )  # fmt: skip
 def test_streams_in_any_pieces_say_the_same(name: str, places: list[int], line: bytes) -> None:
     data = recording(f"{name}.sse").replace(b"\n", line)
-    at = [0, *sorted(place % len(data) for place in places), len(data)]
-    pieces = (data[start:end] for start, end in pairwise(at))
-    assert repr(played(pieces, target_of(name)).events) == repr(told(name).events)
+    assert played(cut(data, places), target_of(name)).words == told(name).words
 
 
 @pytest.mark.parametrize("name", STREAMS)
 def test_streams_byte_by_byte_say_the_same(name: str) -> None:
     whole = recording(f"{name}.sse")
-    pieces = (whole[n : n + 1] for n in range(len(whole)))
-    assert repr(played(pieces, target_of(name)).events) == repr(told(name).events)
+    assert played(every_byte(whole), target_of(name)).words == told(name).words
 
 
 WORDS = st.sampled_from(
@@ -392,14 +370,7 @@ WORDS = st.sampled_from(
 @given(st.lists(st.binary(max_size=40) | WORDS, max_size=12))
 @example([b'data: {"type":"response.completed","response":{"output":[null]}}\n\n'])
 def test_garbage_raises_nothing_but_our_own(pieces: list[bytes]) -> None:
-    try:
-        played(pieces)
-    except ProviderError:
-        pass
-    try:
-        answered(b"".join(pieces))
-    except ProviderError:
-        pass
+    check_rubbish(played, pieces, answered)
 
 
 # -- refusals and lists -------------------------------------------------------------------------

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from providers.errors import TooLarge
 from providers.sse import EventDecoder, framed
+from tests.providers.talk import cut
 
 
 def read(pieces: list[bytes], *, limit: int = 10_000) -> list[bytes]:
     decoder = EventDecoder(limit)
     told = [event for piece in pieces for event in decoder.feed(piece)] + decoder.close()
     return [data for data, _ in told if data is not None]
-
-
-def cut_at(data: bytes, places: list[int]) -> list[bytes]:
-    at = [0, *sorted(place % (len(data) + 1) for place in places), len(data)]
-    return [data[start:end] for start, end in pairwise(at)]
 
 
 ENDING = st.sampled_from([b"\n", b"\r\n", b"\r"])
@@ -49,20 +43,20 @@ def written(draw: st.DrawFn) -> tuple[bytes, list[bytes]]:
 def test_any_framing_in_any_pieces_says_the_same(stream: tuple[bytes, list[bytes]], places: list[int]) -> None:
     data, said = stream
     assert read([data]) == said
-    assert read(cut_at(data, places)) == said
+    assert read(cut(data, places)) == said
     assert read([bytes([byte]) for byte in data]) == said
 
 
 @given(st.lists(SAYS, max_size=6), st.sampled_from([b"\n", b"\r\n", b"\r"]), st.lists(st.integers(0, 500), max_size=6))
 def test_what_is_said_is_what_is_read(said: list[bytes], ending: bytes, places: list[int]) -> None:
     data = b"".join(framed(one) for one in said).replace(b"\n", ending)
-    assert read(cut_at(data, places)) == said
+    assert read(cut(data, places)) == said
 
 
 @given(st.lists(SAYS, max_size=6), st.lists(st.integers(0, 500), max_size=6))
 def test_frames_say_the_same_again(said: list[bytes], places: list[int]) -> None:
     decoder = EventDecoder()
-    frames = [frame for piece in cut_at(b"".join(map(framed, said)), places) for _, frame in decoder.feed(piece)]
+    frames = [frame for piece in cut(b"".join(map(framed, said)), places) for _, frame in decoder.feed(piece)]
     assert read(frames) == said
 
 

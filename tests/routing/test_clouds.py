@@ -16,6 +16,7 @@ from providers.listing import refresh_models
 from providers.models import Provider
 from tests import factories
 from tests.cloud import LOOPBACK, Answer, Cloud, framed, pieces, recorded, signature_is_good, whole
+from tests.misbehaviour_embeddings import vector
 from tests.routing.gate import MESSAGES, Gate, connect
 from tests.upstream import Seen
 
@@ -27,6 +28,8 @@ EVENTS = "application/vnd.amazon.eventstream"
 SLOW_MACHINE = {"connect_seconds": 5, "first_event_seconds": 10, "idle_seconds": 10}
 ARN = "arn:aws:bedrock:eu-west-1:111122223333:application-inference-profile/abc"
 MODELS = ["text-v1:0", ARN, "tools-v1:0", "thinking-v1:0", "fails-v1:0", "cut-v1:0", "busy-v1:0", "denied-v1:0"]
+
+TITAN, COHERE = "amazon.titan-embed-text-v2:0", "cohere.embed-multilingual-v3"
 
 
 # -- the other side -----------------------------------------------------------------------
@@ -40,6 +43,11 @@ def amazon(seen: Seen) -> Answer:
     if seen.path.startswith("/inference-profiles"):
         return whole(recorded("bedrock/profiles.json"))
     _, _, model, operation = seen.path.split("/")
+    if operation == "invoke":
+        texts = seen.json.get("texts")
+        if texts is None:
+            return whole({"embedding": vector(seen.json["inputText"]), "inputTextTokenCount": 4})
+        return whole({"id": "e-1", "texts": texts, "embeddings": [vector(text) for text in texts]})
     name = unquote(model).partition("-")[0]
     if name == "busy":
         return whole({"message": "Too many requests."}, 429, x_amzn_ErrorType="ThrottlingException:http://x/")
@@ -102,7 +110,9 @@ def gate(committed: None, aws: Cloud, microsoft: Microsoft, http: Any) -> Iterat
 
     login = CLIENT | {"authority": microsoft.url}
     person = {**login, "refresh_token": "test-refresh-0123456789"}
-    provider("aws", aws.url, MODELS, "bedrock", PAIR, region=REGION)
+    amazon = provider("aws", aws.url, MODELS, "bedrock", PAIR, region=REGION)
+    for model in (TITAN, COHERE):
+        factories.make_price(factories.make_model(amazon, model, use="embedding", listed=True), "1", "0")
     provider("azure", microsoft.url, ["gpt"], "azure-openai", login)
     provider("copilot", f"{microsoft.url}/beta/copilot", ["microsoft-365-copilot"], "copilot", person)
     provider("github", "", ["gpt"], "github-models", "test-key-0123456789")
@@ -125,6 +135,25 @@ def text_of(chunks: list[Any]) -> str:
 
 
 # -- Bedrock --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("model", "calls"), [(TITAN, [1] * 3), (COHERE, [3])])
+def test_bedrock_embeds_as_many_texts_at_once_as_the_maker_takes(
+    client: openai.OpenAI, aws: Cloud, model: str, calls: list[int]
+) -> None:
+    aws.requests.clear()
+    given = [f"text {number}" for number in range(3)]
+    answer = client.embeddings.create(model=f"aws:{model}", input=given, encoding_format="float")
+    assert [row.embedding for row in answer.data] == [vector(text) for text in given]
+    assert [len(seen.json.get("texts", [""])) for seen in aws.requests] == calls
+
+
+def test_bedrock_embeds_more_texts_than_that_in_several_calls(client: openai.OpenAI, aws: Cloud) -> None:
+    aws.requests.clear()
+    given = [f"text {number}" for number in range(200)]
+    answer = client.embeddings.create(model=f"aws:{COHERE}", input=given, encoding_format="float")
+    assert [row.embedding for row in answer.data] == [vector(text) for text in given]
+    assert [len(seen.json["texts"]) for seen in aws.requests] == [96, 96, 8]
 
 
 def test_bedrock_answers_in_the_clients_format(client: openai.OpenAI, gate: Gate, aws: Cloud) -> None:

@@ -18,6 +18,7 @@ from providers.chat import (
     Start,
     State,
     TextDelta,
+    Thought,
     ToolCallDelta,
     Usage,
     UsageReport,
@@ -246,6 +247,33 @@ def test_a_stream_is_written_in_blocks() -> None:
     assert arguments == {2: '{"city":"Riga"}', 3: "{}"}
     assert events[-2]["delta"]["stop_reason"] == "tool_use"
     assert (events[-2]["usage"]["input_tokens"], events[-2]["usage"]["output_tokens"]) == (9, 4)
+
+
+def test_blocks_of_thinking_end_with_what_their_vendor_wants_back() -> None:
+    events = told(
+        ReasoningDelta("Hm."),
+        Thought("anthropic", '{"type":"thinking","thinking":"Hm.","signature":"c2ln"}'),
+        Thought("anthropic", '{"type":"redacted_thinking","data":"c2VhbGVk"}'),
+        Thought("anthropic", '{"type":"thinking","thinking":"","signature":"YWxs"}'),
+        Thought("anthropic", '{"type":"thinking","thinking":"","signature":""}'),
+        ReasoningDelta("Er."),
+        Thought("anthropic", '{"type":"thinking","thinking":"Er.","signature":""}'),
+        ReasoningDelta("So."),
+        Thought("gemini", '{"type":"thinking","thinking":"So.","signature":"b3RoZXI="}'),
+        TextDelta("Yes."),
+        State("anthropic", "[]"),
+        Finish(FinishReason.STOP),
+        Ended(),
+    )
+    unsigned = {"type": "thinking", "thinking": "", "signature": ""}
+    assert [event.get("content_block") or event.get("delta") or event["index"] for event in events[1:-2]] == [
+        *(unsigned, {"type": "thinking_delta", "thinking": "Hm."}, {"type": "signature_delta", "signature": "c2ln"}, 0),
+        *({"type": "redacted_thinking", "data": "c2VhbGVk"}, 1),
+        *(unsigned, {"type": "signature_delta", "signature": "YWxs"}, 2),
+        *(unsigned, {"type": "thinking_delta", "thinking": "Er."}, 3),
+        *(unsigned, {"type": "thinking_delta", "thinking": "So."}, 4),
+        *({"type": "text", "text": ""}, {"type": "text_delta", "text": "Yes."}, 5),
+    ]
 
 
 def test_our_own_count_stands_in_for_a_missing_one() -> None:
