@@ -127,13 +127,20 @@ Behaviour = Callable[[Exchange], Any]
 class Upstream:
     """Context manager. `tls` is "" for plain HTTP, "good", or a fault of `certificates.Authority.server_context`."""
 
-    def __init__(self, *, tls: str = "", text: str = "Hello from upstream.") -> None:
+    def __init__(
+        self,
+        *,
+        tls: str = "",
+        text: str = "Hello from upstream.",
+        named: Callable[[str | None], None] = lambda name: None,  # called with the host that a TLS client asks for
+    ) -> None:
         self.text = text
         self.models: list[str] = []  # what its list names; empty: every behaviour
         self.requests: list[Seen] = []
         self.connections = 0
         self.open_connections = 0
         self._tls = tls
+        self._named = named
         self._forced: str | None = None
         self._changed = threading.Condition()
         self._loop = asyncio.new_event_loop()
@@ -216,7 +223,11 @@ class Upstream:
     def _context(self) -> ssl.SSLContext | None:
         from tests.certificates import authority
 
-        return authority().server_context("" if self._tls == "good" else self._tls) if self._tls else None
+        if not self._tls:
+            return None
+        context = authority().server_context("" if self._tls == "good" else self._tls)
+        context.sni_callback = lambda _, name, __: self._named(name)
+        return context
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with self._changed:
