@@ -13,6 +13,7 @@ from django.db import connection, transaction
 from django.db.models import Count, Exists, F, OuterRef, QuerySet, Sum, Value
 from django.db.models.functions import Concat
 
+from billing import budgets
 from billing.ids import started_at
 from billing.journals import homes, set_aside
 from billing.lines import Damaged
@@ -37,6 +38,7 @@ def check(folder: Path) -> Check:
     with _patience():
         _check_journals(folder, found)
         _check_rows(folder, found)
+        found.disagreements += budgets.disagreements()
     return found
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 from collections.abc import Container, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from billing.lines import Damaged, records_in
 from billing.records import Record
 
 SLICE = 224 * 1024  # bytes read at once; the shortest records in it make fewer than 2,000 rows, typical ones 600
+PLACE = ".place"  # beside the folder
 ASIDE = ".damaged"  # what could not be read or booked is kept here for people to look at
 
 
@@ -55,6 +57,21 @@ class Home:
                         yield from records_in(lines, about)
             except FileNotFoundError:
                 continue
+
+
+def place_of(folder: Path) -> str:
+    """The folder's own name, whatever the machine or the container is called: who has taken something there says so."""
+    path = folder.with_suffix(PLACE)
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        draft = folder.with_suffix(f"{PLACE}.{secrets.token_hex(8)}")
+        draft.write_text(secrets.token_hex(16))
+        with suppress(FileExistsError):
+            os.link(draft, path)  # whole, and once
+        draft.unlink()
+        return path.read_text()
 
 
 def homes(folder: Path) -> list[Home]:

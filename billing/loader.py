@@ -14,13 +14,14 @@ from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 
+from django.conf import settings
 from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, connection
 from django.utils import timezone
 
-from billing import partitions
+from billing import attempt_log, partitions, pots
 from billing.ids import started_at
 from billing.journal import Journal, segment
-from billing.journals import SLICE, Home, discard, homes, move_aside, put_aside, taken, whole_lines
+from billing.journals import SLICE, Home, discard, homes, move_aside, place_of, put_aside, taken, whole_lines
 from billing.lines import Damaged, line_of, records_in
 from billing.models import Attempt
 from billing.records import Finished, Record, Settled
@@ -175,6 +176,8 @@ class Loader:
                 else:
                     count += 1
         self.unreadable = tuple(unreadable)
+        living = {home.node for home in homes(self._journal.folder)}
+        pots.sweep(place_of(self._journal.folder), living, time.time())
         return count
 
 
@@ -197,8 +200,10 @@ def load_left(home: Home, *, lenient: bool = False) -> int:
     if endings:
         log.warning("%s ended with %d requests open: booked as estimated", home.node, len(unfinished))
     if passed_over:
+        pots.free_node(home.node)
         log.error("what could not be read of %s is in %s", home.node, move_aside(home))
     else:
+        pots.free_node(home.node)
         discard(home)
     return len(unfinished)
 
@@ -241,13 +246,15 @@ def _load(lines: bytes, unfinished: Unfinished, home: Path) -> None:
         records += whole
         time.sleep(0)  # let the event loop have the interpreter
     _store(builder.batch, records, home)
+    if settings.ATTEMPT_LOG:
+        attempt_log.write(records)
     for record in records:
         unfinished.take(record)
 
 
 def _store(batch: Batch, records: Sequence[Record], home: Path) -> None:
     try:
-        store(batch)
+        store(batch, home.name)
     except (DataError, IntegrityError):
         # One of them is not to be had in the database. The others must not wait for it.
         for record in records:
@@ -258,7 +265,7 @@ def _store_alone(record: Record, home: Path) -> None:
     builder = Builder()
     builder.add([record])
     try:
-        store(builder.batch)
+        store(builder.batch, home.name)
     except (DataError, IntegrityError) as error:
         _set_aside(home, [line_of(record)], str(error).splitlines()[0])
 

@@ -11,7 +11,7 @@ from billing.ids import PREFIX, started_at
 from billing.journals import homes
 from billing.lines import Damaged
 from billing.models import Attempt, LedgerEntry, Request
-from billing.records import Finished, Opened, Record, Settled
+from billing.records import Finished, Opened, Payer, Record, Settled
 from billing.rows import CHARGED, charge_id
 from billing.unfinished import Unfinished
 
@@ -54,6 +54,15 @@ def find(request_ids: Iterable[str], folder: Path, *, attempts: bool = False) ->
         request_id = attempt_id.rpartition("-")[0]
         found.running[request_id] = found.running.get(request_id, 0) + 1
     return found
+
+
+def payer_of(request_id: str, folder: Path) -> Payer | None:
+    """Whose request it is, as long as only a journal knows of it."""
+    for home in homes(folder) if is_request_id(request_id) else []:
+        for record in home.records(frozenset({request_id})):
+            if not isinstance(record, Damaged):
+                return record.opened.payer if isinstance(record, Settled) else record.payer
+    return None
 
 
 def is_request_id(text: str) -> bool:

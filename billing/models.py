@@ -168,6 +168,89 @@ class ProviderHour(models.Model):
         return f"{self.provider_id} at {self.hour:%Y-%m-%d %H}"
 
 
+class Budget(models.Model):
+    """How much a key may spend in each window of a calendar. What was spent the ledger says: nothing is ever reset."""
+
+    class Period(models.TextChoices):
+        DAY = "day", _("a day")
+        WEEK = "week", _("a week")
+        MONTH = "month", _("a month")
+        TOTAL = "total", _("in all")
+
+    class AtLimit(models.TextChoices):
+        BLOCK = "block", _("Refuse")
+        DOWNGRADE = "downgrade", _("One tier lower, if that fits")
+
+    # Billing refers upward by plain text: whose it is is known above.
+    scope_kind = models.CharField(max_length=12)
+    scope_id = models.BigIntegerField()
+    limit_nano = models.BigIntegerField(_("limit"))
+    currency = models.CharField(_("currency"), max_length=3, default="USD")
+    period = models.CharField(_("period"), max_length=8, choices=Period.choices, default=Period.MONTH)
+    time_zone = models.CharField(_("time zone"), max_length=60, default="UTC")
+    at_limit = models.CharField(_("at its end"), max_length=12, choices=AtLimit.choices, default=AtLimit.BLOCK)
+    demo = models.BooleanField(default=False)  # counts demonstration rows, and only those
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(fields=["scope_kind", "scope_id"], name="one_budget_per_scope"),
+            models.CheckConstraint(condition=Q(limit_nano__gte=0), name="budget_is_not_negative"),
+        ]
+
+    def __str__(self) -> str:
+        return f"budget of {self.scope_kind} {self.scope_id}"
+
+
+class Pot(models.Model):
+    """One amount that processes share: of money one row a window, of a minute's limit one row that begins again."""
+
+    scope_kind = models.CharField(max_length=12)
+    scope_id = models.BigIntegerField()
+    what = models.CharField(max_length=12)  # money, requests, tokens, running
+    window = models.CharField(max_length=100, default="")
+    starts_at = models.DateTimeField()
+    ends_at = models.DateTimeField(null=True)  # null: never
+    currency = models.CharField(max_length=3, default="")
+    demo = models.BooleanField(default=False)
+    spent = models.BigIntegerField(default=0)  # of money: what the ledger says
+    taken = models.BigIntegerField(default=0)  # the sum of its slices
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["scope_kind", "scope_id", "what", "window"], name="one_pot_per_scope_and_window"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.what} of {self.scope_kind} {self.scope_id} {self.window}".rstrip()
+
+
+class Slice(models.Model):
+    """What one process has taken out of a pot. Of money, what the ledger does not have yet is part of it."""
+
+    pot = models.ForeignKey(Pot, on_delete=models.CASCADE, related_name="slices")
+    node = models.CharField(max_length=120)  # as its journal is called
+    place = models.CharField(max_length=40)  # the folder its journal is in
+    amount = models.BigIntegerField(default=0)
+    settled = models.BigIntegerField(default=0)  # of that: spent, and not in the ledger yet
+    lease_until = models.DateTimeField()
+    recalled_at = models.DateTimeField(null=True)  # somebody waits for what is free of it
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["pot", "node"], name="one_slice_per_pot_and_node")]
+        indexes = [
+            models.Index(fields=["node"], name="slice_recalled", condition=Q(recalled_at__isnull=False)),
+            models.Index(fields=["node"], name="slice_by_node"),
+            models.Index(fields=["place", "lease_until"], name="slice_by_place"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.amount} of pot {self.pot_id} with {self.node}"
+
+
 class RecordQuerySet(models.QuerySet[Any]):
     def real(self) -> RecordQuerySet:
         """Without demonstration rows, which no page and no real budget counts."""
@@ -304,6 +387,7 @@ class LedgerEntry(models.Model):
         indexes = [
             models.Index(fields=["request_id"], name="entry_by_request"),
             models.Index(fields=["team_id", "started_at"], name="entry_by_team"),
+            models.Index(fields=["key_id", "started_at"], name="entry_by_key"),
             models.Index(fields=["started_at"], name="entry_by_time"),
         ]
 

@@ -49,6 +49,7 @@ class Opened(msgspec.Struct, frozen=True, array_like=True, tag="opened"):
     release: int
     demo: bool = False
     labels: Labels | None = None
+    pot_id: int | None = None  # the budget in which the reserved amount is held
 
 
 class Settled(msgspec.Struct, frozen=True, array_like=True, tag="settled"):

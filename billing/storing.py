@@ -27,6 +27,7 @@ from billing.rows import (
     request_row,
     scrubbed,
 )
+from billing.spending import Charge, book, charge_of, counted
 
 REQUESTS, ATTEMPTS, ENTRIES = (model._meta.db_table for model in (Request, Attempt, LedgerEntry))
 CONFLICT = "ON CONFLICT (id, started_at) DO NOTHING"
@@ -41,6 +42,7 @@ class Batch:
     rows: dict[str, list[Row]] = field(default_factory=lambda: {REQUESTS: [], ATTEMPTS: [], ENTRIES: []})
     months: set[partitions.Month] = field(default_factory=set)
     escaped: bool = True  # some text may have to be escaped for COPY
+    charges: list[Charge] = field(default_factory=list)  # of keys: some budget may count them
 
     def __len__(self) -> int:
         return sum(map(len, self.rows.values()))
@@ -67,6 +69,9 @@ class Builder:
                 rows[ATTEMPTS].append(attempt_row(record, moment))
                 if record.billed in CHARGED:
                     rows[ENTRIES].append(entry_row(record, moment, self._booked_at))
+                    charge = charge_of(record)
+                    if charge is not None:
+                        self.batch.charges.append(charge)
             elif type(record) is Finished:
                 rows[REQUESTS].append(request_row(record, self._moment(record.request_id)))
         if not self._clean:
@@ -85,16 +90,18 @@ class Builder:
         return f"{spelled}{fraction}{self._zone}"
 
 
-def store(batch: Batch) -> None:
-    """All of it or nothing."""
+def store(batch: Batch, node: str = "") -> None:
+    """All of it or nothing. `node` is whose journal it is from: what was spent was held in its slices."""
     if not batch:
         return
     partitions.make_for(batch.months)
     with transaction.atomic(), connection.cursor() as cursor:
+        spent = counted(batch.charges)
         if connection.vendor == "postgresql":
             _copy(cursor, batch)
         else:
             _insert(cursor, batch)
+        book(spent, node)
 
 
 def _insert(cursor: CursorWrapper, batch: Batch) -> None:

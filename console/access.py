@@ -55,6 +55,7 @@ ACTIONS: Mapping[str, frozenset[Role]] = {
     "experiments.change": GATEWAY,
     "requests.see": GATEWAY | {MEMBER, VIEWER},
     "requests.see_all": GATEWAY | {VIEWER},
+    "requests.read_content": GATEWAY,  # of others; what one asked oneself, or one's team, needs no role
     "costs.see": EVERYBODY,
     "costs.see_all": GATEWAY | {FINANCE, VIEWER},
     "costs.export": ADMINS | {FINANCE},
@@ -98,7 +99,7 @@ def can(actor: Any, action: str, obj: Model | None = None) -> bool:
         return True
     if action in LEAD_ACTIONS and _leads(actor, obj):
         return True
-    return action == "keys.make_own" and _team_lets_make_keys(actor, obj)
+    return action in ("keys.make_own", "keys.see") and _team_lets_make_keys(actor, obj)
 
 
 def can_give(actor: User, role: str) -> bool:

@@ -24,6 +24,7 @@ from console.models import AuditEntry, User
 GENESIS = "0" * 64
 CHAIN_LOCK = 0x52656C6179  # Postgres advisory lock: one writer at the end of the chain
 SECRET_WORDS = ("password", "secret", "token", "hash", "api_key", "sealed")
+COUNTS = ("tokens_per_minute",)  # of tokens that are no secrets
 
 VERBS = {
     "create": _("created"),
@@ -151,7 +152,11 @@ def _content(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) 
 
 
 def _veiled(values: dict[str, Any]) -> dict[str, Any]:
-    return {key: "…" if any(word in key.lower() for word in SECRET_WORDS) else value for key, value in values.items()}
+    return {key: "…" if _is_secret(key.lower()) else value for key, value in values.items()}
+
+
+def _is_secret(name: str) -> bool:
+    return name not in COUNTS and any(word in name for word in SECRET_WORDS)
 
 
 # -- the chain ----------------------------------------------------------------

@@ -53,10 +53,11 @@ def bars(
     forecast: int | None = None,
     brush: tuple[float, float] | None = None,
     height: int = 248,
+    over: SafeString | str = "",
 ) -> SafeString:
     """Stacked columns, the first series at the bottom. Those from `forecast` on are pale, after a dashed line.
 
-    `brush` is the part that is chosen, from and to as shares of the width.
+    `brush` is the part that is chosen, from and to as shares of the width. `over` lies over the plot: handles.
     """
     shapes = []
     for column in range(len(axis.columns)):
@@ -73,7 +74,7 @@ def bars(
         '<rect class="{}{}" x="{}" y="{}" width="6.6" height="{}" ' + EDGE + "/>",
         shapes,
     )
-    return _chart(label, list(reversed(series)), axis, drawn, height, forecast, brush)
+    return _chart(label, list(reversed(series)), axis, drawn, height, forecast, brush, over)
 
 
 def lines(
@@ -105,7 +106,8 @@ def lines(
                 format_html('<path class="band" fill="{}" d="M{} L{},100 L{},100Z"/>', fill, path, last, first)
             )
         dash = " dash" if place and not steps else ""
-        pieces.append(format_html('<path class="ln{}" stroke="{}" d="M{}"/>', dash, one.colour, path))
+        if points:
+            pieces.append(format_html('<path class="ln{}" stroke="{}" d="M{}"/>', dash, one.colour, path))
     if limit is not None:
         across = f"M0 {100 - limit / axis.top * 100:.2f}H{len(axis.columns) * STEP}"
         style = "stroke:var(--bad);stroke-dasharray:5 4;stroke-width:1.5"
@@ -148,6 +150,7 @@ def _chart(
     height: int,
     forecast: int | None = None,
     brush: tuple[float, float] | None = None,
+    over: SafeString | str = "",
 ) -> SafeString:
     count = len(axis.columns)
     steps = len(axis.ticks) - 1
@@ -172,6 +175,7 @@ def _chart(
             "forecast": f"{forecast * 100 / count:.2f}" if forecast is not None else "",
             "forecast_x": (forecast or 0) * STEP,
             "brush": [f"{share:.2%}" for share in brush] if brush else [],
+            "over": over,
             "below": [(f"{(column + 0.5) * 100 / count:.2f}", word) for column, word in axis.below],
             "told": _as_data(told),
         },

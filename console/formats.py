@@ -33,6 +33,12 @@ def money(nano: int | None, currency: str, decimals: int | None = None) -> str:
     return _currency(amount, currency, decimals_of(nano) if decimals is None else decimals)
 
 
+def exact(amount: Decimal, currency: str, decimals: int = 2) -> str:
+    """An amount to its last digit, with at least this many decimals."""
+    finest = -int(amount.normalize().as_tuple().exponent)
+    return _currency(amount, currency, max(decimals, finest))
+
+
 def money_big(nano: int, currency: str) -> str:
     """A forecast of more than a thousand shows no cents: they would claim too much."""
     amount = Decimal(nano) / NANO

@@ -79,8 +79,14 @@ GROUPS: tuple[Group, ...] = (
         label=_("Gateway"),
     ),
     Group(
+        "observe",
+        (Place("requests", _("Requests"), "list", "request-list", "requests.see", "l"),),
+        label=_("Observe"),
+    ),
+    Group(
         "access",
         (
+            Place("keys", _("API keys"), "key", "key-list", "keys.see", "k"),
             Place(
                 "teams",
                 _("Teams"),
@@ -118,6 +124,7 @@ ACTS: tuple[Act, ...] = (
     Act(_("New room in the playground"), "plus", "play.use", "play"),
     Act(_("Add a provider"), "plus", "providers.change", "provider-create"),
     Act(_("Try a request"), "play", "routing.see", "routing"),
+    Act(_("Create an API key"), "plus", "keys.make_own", "key-create"),
     Act(_("Invite a colleague"), "plus", "people.invite", "invitation-create"),
     Act(_("Create a team"), "plus", "teams.create", "team-create"),
     Act(_("Show the first steps"), "check", "overview.see", "overview", "?steps=show"),

@@ -55,7 +55,8 @@ def _ending_keys(now: datetime) -> list[Notice]:
     if not ending:
         return []
     title = ngettext("%(n)d API key ends this week", "%(n)d API keys end this week", ending) % {"n": ending}
-    return [Notice("key", title, _("Calls with it are refused from then on."), tone="warn")]
+    href = reverse("key-list") + "?state=attention"
+    return [Notice("key", title, _("Calls with it are refused from then on."), href, _("Open"), "warn")]
 
 
 def _only_the_demonstration() -> list[Notice]:

@@ -16,6 +16,8 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
+from billing.ids import PREFIX
+from console import traffic
 from console.access import can, visible_teams
 from console.lineup import visible_models
 from console.models import User
@@ -100,6 +102,7 @@ def search(person: User, letters: str) -> list[Found]:
             (_("Models"), _models(person, letters)),
             (_("Teams"), _teams(person, letters)),
             (_("People"), _people(person, letters)),
+            (_("Requests"), _requests(person, letters)),
         ]
     ranked = [(label, _ranked(rows, letters)) for label, rows in groups]
     return _best(sorted((one for one in ranked if one[1]), key=lambda one: one[1][0][0]))  # the closest group first
@@ -174,6 +177,15 @@ def _people(person: User, letters: str) -> Iterator[Row]:
         return
     for other in User.objects.filter(_loosely(letters, "name", "email"), is_active=True)[:READ]:
         yield Row(str(other), reverse("person-detail", args=[other.pk]), detail=other.email, person=other)
+
+
+def _requests(person: User, letters: str) -> Iterator[Row]:
+    """Only of a whole id: nobody looks for one by its beginning."""
+    if not (can(person, "requests.see") and letters.lower().startswith(PREFIX)):
+        return
+    found = traffic.one(traffic.sight_of(person), letters.lower().partition("-")[0])
+    if found is not None:
+        yield Row(found.id, reverse("request-detail", args=[found.id]), "list", found.asked_model)
 
 
 def _loosely(letters: str, *fields: str) -> Q:

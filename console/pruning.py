@@ -11,7 +11,7 @@ from django.db.models import Model, QuerySet
 
 from console.models import ClaimCode, RunFrame
 from providers import health
-from routing import circuits
+from routing import circuits, contents
 from routing.keys import prune_key_changes
 from routing.models import Repeat
 from routing.repeats import KEPT
@@ -30,6 +30,7 @@ def prune(now: datetime) -> dict[str, int]:
         "key changes": prune_key_changes(now),
         "answers kept for repetitions": _delete(Repeat.objects.filter(began_at__lt=now - KEPT)),
         "checks of providers": _delete(health.served(now)),
+        "kept contents": _delete(contents.served(now - timedelta(days=settings.CONTENT_DAYS))),
         "circuits that closed": circuits.forget(now - 7 * DAY),
     }
     import_module(settings.SESSION_ENGINE).SessionStore.clear_expired()

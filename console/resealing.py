@@ -12,6 +12,8 @@ from django.db import transaction
 from console.accounts import TOTP_PLACE
 from providers import vault
 from providers.models import Credential, configuration_changed
+from routing import contents
+from routing.models import KeptContent
 
 
 @dataclass
@@ -57,7 +59,21 @@ def reseal() -> Resealed:
                 Authenticator.objects.filter(pk=pk).update(data=data)
     if told.done:
         configuration_changed()
+    _contents(told)
     return told
+
+
+def _contents(told: Resealed) -> None:
+    """What requests said, where it is kept. Only what is not under the first key yet: there may be many."""
+    current = f"{told.key}:"
+    others = KeptContent.objects.exclude(asked__startswith=current, answered__startswith=current)
+    for pk in others.order_by("pk").values_list("pk", flat=True).iterator():
+        row = KeptContent.objects.filter(pk=pk).first()
+        if row is not None:
+            for side in ("asked", "answered"):
+                where = contents.place(row.request_id, side)
+                setattr(row, side, told.text(getattr(row, side), where, f"content of {row.request_id}"))
+            row.save(update_fields=["asked", "answered"])
 
 
 def _each_text(value: Any, change: Callable[[str], str]) -> Any:

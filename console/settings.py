@@ -331,6 +331,8 @@ PRIVATE_NETWORKS = env.list("PRIVATE_NETWORKS", default=[])
 CA_BUNDLE = env.str("CA_BUNDLE", default="")
 # Where to fetch the list of prices that genai-prices publishes. Empty: nobody is asked, the package's own copy is read.
 PRICE_FEED_URL = env.str("PRICE_FEED_URL", default="").strip()
+# How long what was asked and answered is kept, where a key or a team wants it kept at all.
+CONTENT_DAYS = env.int("CONTENT_DAYS", default=30)
 ENVIRONMENT_LABEL = env.str("ENVIRONMENT_LABEL", default="")
 
 # Opens /metrics to whoever presents it as a bearer token. Without it only programs of this machine may read them.

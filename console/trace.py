@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,28 +53,37 @@ def trace_of(run: Run) -> Trace | None:
     if request is None or not isinstance(request.decision, dict):
         return None
     attempts = list(Attempt.objects.filter(request_id=run.request_id, started_at=moment).order_by("number"))
+    paid = cost(run.amount_nano, run.currency) or _("price unknown")
+    return Trace(run.request_id, stations_of(request.decision, attempts, paid))
+
+
+def stations_of(decision: dict[str, Any], attempts: Sequence[Attempt], paid: str) -> list[Station]:
+    """`paid` is what the answer cost, in words."""
     snapshot = current_snapshot()
-    stations = [_rule(request.decision)]
+    stations = [_rule(decision)]
+    stations += [
+        Station("skip-step", _("Something else was looked at"), in_words(note)) for note in decision.get("notes", [])
+    ]
     tried = {f"{attempt.provider}:{attempt.model}" for attempt in attempts}
     answered = any(attempt.status == "ok" for attempt in attempts)
-    candidates: list[dict[str, Any]] = request.decision.get("candidates", [])
+    candidates: list[dict[str, Any]] = decision.get("candidates", [])
     for each in candidates:
         if not each["usable"]:
             name = chosen(each["model"], snapshot).name
             stations.append(
                 Station("skip-step", _("%(model)s was left out") % {"model": name}, in_words(each["verdict"]))
             )
-    stations += [_attempt(attempt, run, snapshot) for attempt in attempts]
+    stations += [_attempt(attempt, paid, snapshot) for attempt in attempts]
     for each in candidates:
         if each["usable"] and each["model"] not in tried and answered:
             name = chosen(each["model"], snapshot).name
             stations.append(
                 Station("skip-step", _("%(model)s was not needed") % {"model": name}, in_words(each["verdict"]))
             )
-    problem = request.decision.get("problem")
+    problem = decision.get("problem")
     if problem:
         stations.append(Station("bad", _("Nobody was asked"), problem["message"]))
-    return Trace(run.request_id, stations)
+    return stations
 
 
 def _rule(decision: dict[str, Any]) -> Station:
@@ -95,12 +105,11 @@ def _rule(decision: dict[str, Any]) -> Station:
     return Station("hit", titles.get(rule, rule or reason), words)
 
 
-def _attempt(attempt: Attempt, run: Run, snapshot: Snapshot) -> Station:
+def _attempt(attempt: Attempt, paid: str, snapshot: Snapshot) -> Station:
     name = chosen(f"{attempt.provider}:{attempt.model}", snapshot).name
     took = formats.duration(attempt.duration_ms)
     if attempt.status == "ok":
         first = formats.duration(attempt.first_token_ms) if attempt.first_token_ms is not None else took
-        paid = cost(run.amount_nano, run.currency) or _("price unknown")
         return Station("ok", _("%(model)s answered") % {"model": name}, paid, first)
     if attempt.status == "cancelled":
         return Station("skip-step", _("%(model)s was stopped") % {"model": name}, "", took)

@@ -18,11 +18,13 @@ shell_urls = [
 urlpatterns = [
     path("", include(shell_urls)),
     path("", include("console.paths_people")),
+    path("", include("console.paths_keys")),
     path("", include("console.paths_fleet")),
     path("", include("console.paths_connect")),
     path("", include("console.paths_prices")),
     path("", include("console.paths_models")),
     path("", include("console.paths_routing")),
+    path("", include("console.paths_requests")),
     path("", include("console.views.play")),
     path("accounts/", include("console.paths_accounts")),
     path("api/", include("console.views.api")),

@@ -13,6 +13,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 
@@ -34,6 +35,18 @@ class Rules(msgspec.Struct, frozen=True):
 
 
 DEFAULT = Rules()
+OWN = {"circuit_failures": "in_a_row", "circuit_seconds": "first_seconds"}  # among the options of a provider
+
+
+def rules_from(options: Mapping[str, Any]) -> Rules | None:
+    """A provider's own; None where it has none."""
+    own = {field: options[name] for name, field in OWN.items() if isinstance(options.get(name), int | float)}
+    if not own:
+        return None
+    rules = msgspec.structs.replace(DEFAULT, **own)
+    # One that is hopeless opens the circuit at once, however patient a provider's rules are.
+    longest = max(rules.longest_seconds, rules.first_seconds)
+    return msgspec.structs.replace(rules, hopeless=rules.in_a_row, longest_seconds=longest)
 
 
 class Outcome(StrEnum):
@@ -162,7 +175,8 @@ class Breakers:
 
     # -- being told --------------------------------------------------------------------
 
-    def note(self, target: str, error: BaseException | None, now: float) -> None:
+    def note(self, target: str, error: BaseException | None, now: float, rules: Rules | None = None) -> None:
+        """`rules` are those of its provider, where it has its own."""
         outcome = outcome_of(error)
         state = self.states.get(target)
         if outcome is None:
@@ -174,7 +188,7 @@ class Breakers:
                 return
             state = State(since=now)
         reason = str(error)[:200] if error is not None else ""
-        new = after(state, outcome, now, reason=reason, draw=self._draw(), rules=self.rules)
+        new = after(state, outcome, now, reason=reason, draw=self._draw(), rules=rules or self.rules)
         if new is None:
             del self.states[target]
         elif new is not state:

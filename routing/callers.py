@@ -10,15 +10,17 @@ import os
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from django.conf import settings
 from django.db import DatabaseError, connections
 
+from billing.budgets import terms_for
+from billing.terms import Allowance, bounds
 from routing.keys import RANDOM_CHARACTERS, peppers
-from routing.models import ApiKey
+from routing.models import ApiKey, FormerSecret
 from routing.threads import with_fresh_connection
 
 log = logging.getLogger(__name__)
@@ -49,6 +51,9 @@ class Caller:
     expires_at: float | None = None  # seconds since the epoch
     use_case: str = ""  # what `auto` means for it
     tier: str = ""
+    allowance: Allowance | None = None  # what limits it; None: nothing
+    origins: frozenset[str] = frozenset()  # of the pages that may use it in a browser
+    keeps_content: bool | None = None  # None: as its team
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +69,7 @@ class Refused:
 INVALID = Refused(401, "invalid_api_key", "This API key is not valid. Check it, or ask for a new one.")
 REVOKED = Refused(401, "key_revoked", "This API key was revoked.")
 EXPIRED = Refused(401, "key_expired", "This API key has expired.")
+REPLACED = Refused(401, "key_expired", "This API key was rotated, and this is its former secret: use the new one.")
 TEAM_ARCHIVED = Refused(401, "key_revoked", "The team of this API key was archived.")
 PERSON_INACTIVE = Refused(401, "key_revoked", "The person of this API key was deactivated.")
 UNREADABLE = Refused(503, "ledger_unavailable", "Keys cannot be read at the moment. Try again shortly.", 1.0)
@@ -136,6 +142,11 @@ class KeyBook:
         self._changes += 1
         self._callers.pop(key_hash, None)
         self._refused.pop(key_hash, None)
+
+    @property
+    def changes(self) -> int:
+        """How often a key was to be forgotten: as long as it stays the same, so do the keys."""
+        return self._changes
 
     def note_used(self) -> None:
         """Write down which keys were used. Blocks: call it in a thread that may use the database."""
@@ -231,9 +242,21 @@ def read_key(hashes: tuple[str, ...]) -> tuple[str, Caller | Refused]:
 def find_key(hashes: tuple[str, ...]) -> tuple[str, Caller | Refused]:
     """The same on the connection of whoever asks."""
     key = ApiKey.objects.filter(hash__in=hashes).select_related("team", "user").first()
-    if key is None:
+    return (key.hash, _judged(key)) if key is not None else _find_former(hashes)
+
+
+def _find_former(hashes: tuple[str, ...]) -> tuple[str, Caller | Refused]:
+    """A secret that was rotated away opens its key until its own time ends."""
+    former = FormerSecret.objects.filter(hash__in=hashes).select_related("key__team", "key__user").first()
+    if former is None:
         return hashes[0], INVALID
-    return key.hash, _judged(key)
+    ends_at = former.ends_at.timestamp()
+    if ends_at <= time.time():
+        return former.hash, REPLACED
+    found = _judged(former.key)
+    if isinstance(found, Caller):
+        found = replace(found, expires_at=min(ends_at, found.expires_at or ends_at))
+    return former.hash, found
 
 
 def _judged(key: ApiKey) -> Caller | Refused:
@@ -252,7 +275,16 @@ def _judged(key: ApiKey) -> Caller | Refused:
         expires_at=key.expires_at.timestamp() if key.expires_at else None,
         use_case=key.use_case,
         tier=key.tier,
+        allowance=allowance_of(key),
+        origins=frozenset(key.allowed_origins),
+        keeps_content=key.keeps_content,
     )
+
+
+def allowance_of(key: ApiKey) -> Allowance | None:
+    limits = bounds("key", key.pk, key.requests_per_minute, key.tokens_per_minute, key.concurrency)
+    terms = terms_for("key", key.pk)
+    return Allowance(limits, terms) if limits is not None or terms is not None else None
 
 
 def _names(allowed: Iterable[str]) -> frozenset[str]:

@@ -27,16 +27,18 @@ from providers.registry import Place
 from providers.tokens import count_request
 from providers.wiring import Limits
 from routing import intents
+from routing.admission import OVER_BUDGET, Gate, one_tier_down, telling, tokens_at_most, without
 from routing.asks import Ask, as_json
 from routing.attempts import Attempt, limits_of
 from routing.chains import Chain
 from routing.completing import completed
+from routing.contents import Kept
 from routing.deciding import Circumstances, narrowed
 from routing.decisions import Decision, Problem
 from routing.engine import as_it_is_now
 from routing.metrics import METRICS
 from routing.picking import another_may_do, usable
-from routing.refusal import Refusal, code_of
+from routing.refusal import PassedOver, Refusal, code_of
 from routing.retries import Failure, Step, may_wait, next_step
 from routing.settlement import Outcome, at_most, currency_of, status_of
 from routing.snapshot import ExperimentEntry, ModelEntry, Snapshot
@@ -87,12 +89,15 @@ class Call:
         self._refused: set[int] = set()  # numbers of keys that did not do for this request
         self.headers: Mapping[bytes, bytes] = {}  # of the request, for rules that name one
         self.metadata: Mapping[str, Any] = {}
+        self.kept: Kept | None = None  # collects what was said, where it is to be kept
         self.labels: Labels | None = None
         self.queued_ms: int | None = None
         self.retries = gateway.retries
         self._meant_for: tuple[frozenset[str], ...] = ()  # of each candidate: what must happen before it is asked
         self._first_token_seconds: float | None = None
         self._finished = False
+        self.gate: Gate | None = None  # what limits the caller
+        self._stepped_down = ""  # why the tier is a lower one
         gateway.in_flight += 1
 
     # -- the two ways to be answered -------------------------------------------
@@ -100,6 +105,8 @@ class Call:
     async def answer(self) -> ChatAnswer:
         """Ask for the whole answer at once. It is settled before it is given out."""
         answer = await self._first_that_answers(Attempt.answer)
+        if self.kept is not None:
+            self.kept.take_answer(answer)
         self.close()
         return answer
 
@@ -126,6 +133,8 @@ class Call:
         except ProviderError as error:
             self.close(error)
             raise
+        if self.kept is not None:
+            self.kept.take(events)
         if attempt.ended:
             self.close()
         return events
@@ -143,7 +152,36 @@ class Call:
     # -- deciding and trying ----------------------------------------------------
 
     async def _first_that_answers(self, ask_one: Callable[[Attempt, Limits], Coroutine[Any, Any, T]]) -> T:
-        return await self._until_answered(await self._candidates(), [], ask_one)
+        try:
+            return await self._until_answered(await self._candidates(), [], ask_one)
+        except Refusal as refusal:
+            if not self._may_step_down(refusal):
+                raise
+        candidates = await self._candidates()
+        if self.decision is not None:
+            self.decision = replace(self.decision, notes=(*self.decision.notes, self._stepped_down))
+        return await self._until_answered(candidates, [], ask_one)
+
+    def _may_step_down(self, refusal: Refusal) -> bool:
+        """Whether the budget has one tier less for a request that it does not have enough for. Once a request."""
+        budget = self.gate.budget if self.gate is not None else None
+        decision, snapshot = self.decision, self.snapshot
+        if budget is None or not budget.downgrade or self._stepped_down or self.attempts:
+            return False
+        if refusal.code not in OVER_BUDGET or decision is None or snapshot is None:
+            return False
+        lower = one_tier_down(decision.tier, snapshot.routing.tiers) if decision.route is not None else ""
+        if not lower:
+            return False
+        self._stepped_down = f"the budget of this key has not enough left: tier {lower} in place of {decision.tier}"
+        self.ask = structs.replace(self.ask, tier=lower)
+        return True
+
+    def _pass_over(self, model: ModelEntry, passed: PassedOver) -> None:
+        """It costs no attempt, and the decision tells why."""
+        self.retries = replace(self.retries, attempts=self.retries.attempts + 1)
+        if self.decision is not None:
+            self.decision = without(self.decision, model, passed)
 
     async def _until_answered(
         self,
@@ -162,8 +200,11 @@ class Call:
             untried = len(candidates) - tried
             others = min(untried, self.retries.attempts - len(failures) - 1)
             try:
-                attempt = self._admit(candidates[step.target])
+                attempt = await self._admit(candidates[step.target])
                 return await ask_one(attempt, self._limits(attempt.model, others))
+            except PassedOver as passed:
+                failures.append(Failure(step.target, passed))
+                self._pass_over(candidates[step.target], passed)
             except ProviderError as failure:
                 failures.append(Failure(step.target, failure))
                 await self._fail(failure)
@@ -181,7 +222,8 @@ class Call:
             )
             if step is not None and step.wait_seconds and not self._may_wait():
                 step = None
-        raise self._spent(failures[-1].error) from failures[-1].error
+        error = telling([failure.error for failure in failures])
+        raise self._spent(error) from error
 
     def _with_another_key(self, failures: list[Failure]) -> Step | None:
         """The same target at once, when it was its key that was refused and it has others."""
@@ -295,8 +337,8 @@ class Call:
         finally:
             self.gateway.waiting -= 1
 
-    def _admit(self, model: ModelEntry) -> Attempt:
-        """One attempt: worked out, written to the journal, not yet sent."""
+    async def _admit(self, model: ModelEntry) -> Attempt:
+        """One attempt: worked out, let in by limits and budgets, written to the journal, not yet sent."""
         self._attempt = None
         newest = self.gateway.snapshots.current
         if newest is not self.snapshot:
@@ -307,10 +349,14 @@ class Call:
         if self.strict and attempt.warnings:
             raise Refusal(400, "unsupported_parameter", " ".join(attempt.warnings), request_id=self.request_id)
         attempt.opened = self._opened(attempt)
+        if self.gate is not None or model.provider.bounds is not None:
+            await self._hold(attempt, attempt.opened)
         try:
             self.gateway.ledger.reserve(attempt.opened)
         except JournalFailed as error:
             self.gateway.complain(error)
+            if self.gate is not None:
+                self.gate.settle(None)
             raise Refusal(
                 503, "ledger_unavailable", "The journal cannot be written.", request_id=self.request_id, retryable=True
             ) from error
@@ -322,6 +368,18 @@ class Call:
         self._attempt = attempt
         self.gateway.load.begin(model.string)
         return attempt
+
+    async def _hold(self, attempt: Attempt, opened: Opened) -> None:
+        """Nothing is awaited while this process has enough of everything that is limited."""
+        provider = attempt.model.provider.bounds
+        if self.gate is None:
+            if self.gateway.slices is None:
+                return
+            self.gate = Gate(self.gateway.slices)
+        await self.gate.enter(self.request_id)
+        pot_id = await self.gate.reserve(opened, provider, self._tokens_at_most(attempt.model))
+        if pot_id is not None:
+            attempt.opened = structs.replace(opened, pot_id=pot_id)
 
     def _attempt_at(self, model: ModelEntry) -> Attempt:
         return Attempt(self.gateway.port, self.request, model, draw=self.gateway.draw, refused=self._refused)
@@ -354,6 +412,9 @@ class Call:
     def _at_most(self, model: ModelEntry, rates: Rates | None) -> int | None:
         return at_most(self.request.fields, self.input_estimate, model.max_output, rates)
 
+    def _tokens_at_most(self, model: ModelEntry) -> int:
+        return tokens_at_most(self.request.fields, self.input_estimate, model.max_output)
+
     def _limits(self, model: ModelEntry, others: int) -> Limits:
         """What is left of the time for everything; the first byte must leave some of it for those who come after."""
         now = asyncio.get_running_loop().time()
@@ -379,10 +440,14 @@ class Call:
             return  # it never came to be: nothing was reserved, nothing was sent
         settled = self._settled(attempt, error)
         if settled is not None:
+            written = True
             try:
                 self.gateway.ledger.settle(settled)
             except JournalFailed as failure:
                 self.gateway.complain(failure)
+                written = False
+            if self.gate is not None:
+                self.gate.settle(settled, written=written)
         await attempt.hang_up()
 
     def _spent(self, error: ProviderError) -> Refusal:
@@ -395,7 +460,7 @@ class Call:
             param=error.param,
             retry_after=RETRY_AFTER_SECONDS if wait is None and error.status == 429 else wait,
             retryable=error.retryable,
-            spent=True,
+            spent=not isinstance(error, PassedOver) or error.retry_after is None,
             warnings=self.warnings,
         )
 
@@ -420,9 +485,12 @@ class Call:
             return
         self._finished = True
         self.gateway.in_flight -= 1
+        if self.kept is not None:
+            self.gateway.contents.keep(self.kept, self.request_id)
         attempt = self._attempt
         settled = self._settled(attempt, error) if attempt is not None else None
         finished = self._finished_record(error)
+        written = True
         try:
             if settled is not None:
                 self.gateway.ledger.settle(settled, finished)
@@ -431,6 +499,10 @@ class Call:
         except JournalFailed as failure:
             # The opened attempt is on disk already: it will be booked as estimated, so the money is not lost.
             self.gateway.complain(failure)
+            written = False
+        if self.gate is not None:
+            self.gate.settle(settled, written=written)
+            self.gate.leave(counts=self.attempts > 0)
         model = self.model
         METRICS.finished(
             provider=model.provider.slug if model else "",
@@ -468,7 +540,7 @@ class Call:
             return
         if isinstance(error, ProviderError) and another_may_do(error) and self._has_another_key(attempt):
             return
-        breakers.note(model.string, error, time.time())
+        breakers.note(model.string, error, time.time(), model.provider.rules)
 
     def _finished_record(self, error: BaseException | None) -> Finished:
         snapshot, decision, model = self.snapshot, self.decision, self.model

@@ -28,6 +28,7 @@ from providers.errors import (
     Refused,
     TimedOut,
 )
+from routing.refusal import PassedOver
 
 Fault = tuple[str, str]  # where, and what is wrong
 Judge = Callable[[str], str]  # what is wrong with a target; empty: nothing
@@ -226,6 +227,8 @@ def _twice(chain: Mapping[str, Any], path: str) -> Iterator[Fault]:
 
 def happened(error: ProviderError) -> frozenset[str]:
     """The triggers that a failure sets off."""
+    if isinstance(error, PassedOver):
+        return frozenset({error.because, "unavailable", str(error.status)})
     status = error.upstream_status or error.status
     names = {str(status), f"{status // 100}xx", _name_of(error)}
     if isinstance(error, TimedOut):

@@ -19,11 +19,12 @@ from django.utils import timezone
 from billing.costs import Rates
 from billing.models import Organisation, Price, Team
 from billing.prices import rates_of
+from billing.terms import Bounds, bounds
 from providers.adapters import speaks
 from providers.models import Credential, FormerSlug, LanguageModel, ModelAlias, Provider, current_revision
 from providers.registry import KINDS
 from routing import circuits
-from routing.breaker import Breakers
+from routing.breaker import Breakers, rules_from
 from routing.callers import KeyBook
 from routing.cells import read_routing
 from routing.models import KeyChange
@@ -58,7 +59,7 @@ def _compiled(revision: int, release: int) -> Snapshot:
     providers = _providers()
     aliases = _grouped(ModelAlias.objects.values_list("model_id", "name"))
     prices = _prices()
-    teams = _teams()
+    teams, team_bounds = _teams()
     models: dict[int, ModelEntry] = {}
     for row in LanguageModel.objects.filter(provider__in=providers).order_by("model_id"):
         provider = providers[row.provider_id]
@@ -96,6 +97,7 @@ def _compiled(revision: int, release: int) -> Snapshot:
         by_model_id=dict(by_model_id),
         aliases={name: models[number] for number, names in aliases.items() if number in models for name in names},
         teams=teams,
+        team_bounds=team_bounds,
         team_defaults={number: team.default_model for number, team in teams.items() if team.default_model},
         restricted=any(entry.only_teams for entry in providers.values()),
         house_default=Organisation.objects.filter(id=1).values_list("default_model", flat=True).first() or "",
@@ -103,9 +105,14 @@ def _compiled(revision: int, release: int) -> Snapshot:
     return replace(snapshot, routing=read_routing(snapshot))
 
 
-def _teams() -> dict[int, TeamEntry]:
-    rows = Team.objects.filter(archived_at=None)
-    return {row.pk: TeamEntry(row.slug, row.default_model, row.data_policy) for row in rows}
+def _teams() -> tuple[dict[int, TeamEntry], dict[int, Bounds]]:
+    """With the limits of those that have any."""
+    rows = list(Team.objects.filter(archived_at=None))
+    limits = {
+        row.pk: bounds("team", row.pk, row.requests_per_minute, row.tokens_per_minute, row.concurrency) for row in rows
+    }
+    teams = {row.pk: TeamEntry(row.slug, row.default_model, row.data_policy, row.keeps_content) for row in rows}
+    return teams, {pk: each for pk, each in limits.items() if each is not None}
 
 
 def _providers() -> dict[int, ProviderEntry]:
@@ -158,6 +165,8 @@ def _providers() -> dict[int, ProviderEntry]:
             only_teams=frozenset(row.only_teams),
             data_region=row.data_region,
             trains_on_data=row.trains_on_data,
+            bounds=bounds("provider", row.pk, row.requests_per_minute, row.tokens_per_minute, row.concurrency),
+            rules=rules_from(row.options),
         )
     return found
 

@@ -14,15 +14,18 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TypeVar
 
+import msgspec
 import orjson
 from django.db import DatabaseError
 
 from billing.records import Payer
-from providers.chat import EmbeddingRequest
+from providers.chat import EmbeddingRequest, Fields
 from providers.errors import Interrupted, ProviderError
 from routing import flags, summaries, worker
 from routing.callers import Caller
 from routing.catalogue import model_object, models_body
+from routing.contents import Kept, keeping
+from routing.cors import Origins
 from routing.counting import Uncountable, asking, count
 from routing.embedding import EmbeddingCall
 from routing.exchange import Exchange, Receive, Scope, Send, forget_cancellation
@@ -65,6 +68,7 @@ class Edge:
             f"{plain_prefix}/use-cases": {"GET": self.use_cases},
             f"{plain_prefix}/cost-summary": {"GET": self.cost_summary},
         }
+        self._origins = Origins()
         self._model: dict[str, Operation] = {"GET": self.model, "HEAD": self.model}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -105,6 +109,8 @@ class Edge:
             raise exchange.refusal(404, "not_found", f"There is nothing at {asked[:200]}.")
         method: str = exchange.scope["method"]
         operation = methods.get(method)
+        if operation is None and method == "OPTIONS" and exchange.header(b"access-control-request-method"):
+            return partial(self._origins.preflight, methods=tuple(methods))
         if operation is None:
             exchange.more_headers.append((b"allow", ", ".join(methods).encode()))
             said = f"{path[:200]} takes {' or '.join(methods)}, not {method[:20]}."
@@ -165,7 +171,13 @@ class Edge:
             hints=hints,
         )
         call.headers, call.metadata = exchange.headers, metadata
+        call.kept = self._keeping(caller, parsed.model, parsed.request.fields)
         return call
+
+    def _keeping(self, caller: Caller, model: str, fields: Fields) -> Kept | None:
+        """What collects the content of a call, where its key or team wants it kept."""
+        teams = worker.gateway().snapshots.current.teams
+        return keeping(caller.keeps_content, teams.get(caller.team_id or 0), model, fields)
 
     def _must_be_open(self, door: str, exchange: Exchange, caller: Caller, hints: Hints = NONE) -> None:
         """A door of the gateway may be closed by a flag, for all or for some."""
@@ -177,6 +189,7 @@ class Edge:
             raise exchange.refusal(403, "feature_off", f"This is switched off here: {why}.")
 
     async def _run(self, exchange: Exchange, call: C, answer: Callable[[Exchange, C], Awaitable[None]]) -> None:
+        call.gate = exchange.gate()
         async with call:
             try:
                 await answer(exchange, call)
@@ -248,6 +261,9 @@ class Edge:
             request_id=exchange.request_id,
         )
         call.recheck = exchange.caller
+        call.kept = self._keeping(caller, parsed.model, {})
+        if call.kept is not None:
+            call.kept.fields = {"input": msgspec.Raw(orjson.dumps(parsed.texts))}
         await self._run(exchange, call, self._embedded)
 
     async def _embedded(self, exchange: Exchange, call: EmbeddingCall) -> None:

@@ -115,7 +115,7 @@ class EmbeddingCall(Call):
     def _attempt_at(self, model: ModelEntry) -> Attempt:
         if model.string != self._by:
             self._by, self._size, self.vectors, self.total = model.string, 0, [], Usage()
-        self._batch = next_batch(self._asked.texts, len(self.vectors), model.provider.kind)
+        self._batch = next_batch(self._asked.texts, len(self.vectors), model.provider.kind, model.model_id)
         part = msgspec.structs.replace(self._asked, texts=self._batch)
         return EmbeddingAttempt(self.gateway.port, part, model, draw=self.gateway.draw, refused=self._refused)
 
@@ -141,15 +141,18 @@ class EmbeddingCall(Call):
     def _at_most(self, model: ModelEntry, rates: Rates | None) -> int | None:
         return worst_case(self.input_estimate, 0, rates) if rates is not None else None
 
+    def _tokens_at_most(self, model: ModelEntry) -> int:
+        return self.input_estimate
+
     @property
     def input_estimate(self) -> int:
         """Of the texts that are asked for now."""
         return sum(map(count_roughly, self._batch))
 
 
-def next_batch(texts: Sequence[str], start: int, kind: Kind) -> list[str]:
-    """As many of the texts from there on as this kind takes at once; one, however long it is."""
-    batch = list(texts[start : start + max(1, kind.embedding_batch)])
+def next_batch(texts: Sequence[str], start: int, kind: Kind, model: str) -> list[str]:
+    """As many of the texts from there on as are taken at once; one, however long it is."""
+    batch = list(texts[start : start + max(1, kind.texts_at_once(model))])
     if not kind.embedding_tokens:
         return batch
     tokens = 0

@@ -27,7 +27,7 @@ AUTO = "auto"
 def decide(ask: Ask, snapshot: Snapshot, live: Live, *, now: datetime) -> Decision:
     """What a name means does not depend on `live` or `now`, and is answered from memory when it was asked before."""
     if ask.use_case and ask.use == "chat" and intents.is_open(ask.model):
-        return routes.routed(ask, snapshot, live, now=now) or _without_route(ask, snapshot)
+        return routes.routed(routes.freed(ask), snapshot, live, now=now) or _without_route(ask, snapshot)
     if len(ask.model) > LONGEST_NAME:
         return _decision(ask, "TOO LONG", _invalid(f"A model's name has at most {LONGEST_NAME} characters."))
     remembered = snapshot.memo.decisions

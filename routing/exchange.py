@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 from billing.ids import new_request_id
-from routing import worker
+from routing import cors, worker
+from routing.admission import Gate, gate_of, limit_headers
 from routing.callers import Caller, Refused
 from routing.gateway import Call
 from routing.intents import Hints, Unreadable, taken
@@ -45,6 +46,7 @@ class Exchange:
         "_cut",
         "_kept",
         "_kept_bytes",
+        "_known",
         "_last_sent",
         "_late",
         "_loop",
@@ -91,6 +93,7 @@ class Exchange:
         self._body = b""
         self._kept: list[bytes] = []
         self._kept_bytes = 0
+        self._known: Caller | None = None  # whose key it is
 
     # -- what came ---------------------------------------------------------------
 
@@ -127,7 +130,26 @@ class Exchange:
                 retry_after=found.retry_after,
                 retryable=found.retry_after is not None,
             )
+        if self._known is None and found.origins:
+            cors.admit(self, found)
+        self._known = found
         return found
+
+    def gate(self) -> Gate | None:
+        """What limits this caller."""
+        known = self._known
+        return gate_of(worker.gateway(), known.allowance, known.team_id) if known is not None else None
+
+    def _tell_limits(self) -> None:
+        """On every answer of a key that has some, as they are now."""
+        known = self._known
+        if known is None:
+            return
+        gateway = worker.gateway()
+        teams = gateway.snapshots.current.team_bounds
+        team = teams.get(known.team_id) if teams and known.team_id is not None else None
+        if gateway.slices is not None and (known.allowance is not None or team is not None):
+            self.more_headers += limit_headers(gateway.slices, known.allowance, team, time.time())
 
     async def body(self, limit: int) -> bytes:
         """The whole body, refused as soon as it is known to be too long."""
@@ -262,6 +284,7 @@ class Exchange:
 
     async def answer(self, status: int, body: bytes) -> None:
         self.started = True
+        self._tell_limits()
         if self.keep is not None and status == 200:
             await self.keep(JSON[1], body)
         headers = [
@@ -305,12 +328,14 @@ class Exchange:
     async def give_again(self, request_id: str, content_type: str, body: bytes) -> None:
         """An answer that was given before, in one piece."""
         self.started = True
+        self._tell_limits()
         headers = [
             (b"content-type", content_type.encode()),
             (b"content-length", str(len(body)).encode()),
             (b"x-request-id", request_id.encode()),
             (b"idempotency-hit", b"true"),
             NO_STORE,
+            *self.more_headers,
         ]
         await self.send({"type": "http.response.start", "status": 200, "headers": headers})
         if len(body) > LARGE:
@@ -321,6 +346,7 @@ class Exchange:
 
     async def _start_stream(self) -> None:
         self.started = True
+        self._tell_limits()
         await self.send(
             {
                 "type": "http.response.start",

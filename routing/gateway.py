@@ -17,11 +17,13 @@ from billing.ids import new_request_id, started_at
 from billing.journal import JournalFailed
 from billing.ledger import Ledger
 from billing.records import Payer
+from billing.slices import Slices
 from providers.chat import ChatRequest
 from providers.wiring import Port
 from routing.asks import Ask
 from routing.breaker import Breakers
 from routing.calls import Call
+from routing.contents import Contents
 from routing.decisions import Decision
 from routing.engine import decide
 from routing.exposures import Exposures
@@ -60,9 +62,11 @@ class Gateway:
         retries: Policy = DEFAULT,
         draw: Callable[[], float] = random.random,
         breakers: Breakers | None = None,
+        slices: Slices | None = None,
     ) -> None:
         self.port = port
         self.ledger = ledger
+        self.slices = slices  # without it nothing is limited
         self.snapshots = snapshots
         self.in_flight = 0
         self.waiting = 0  # of those, how many wait to ask the same target again
@@ -70,6 +74,7 @@ class Gateway:
         self.draw = draw
         self.load = Load()
         self.exposures = Exposures()
+        self.contents = Contents()
         self.breakers = Breakers() if breakers is None else breakers
         self._relist = relist
         self._complained = -COMPLAINT_SECONDS

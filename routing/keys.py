@@ -13,8 +13,10 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from django.db import transaction
 
-from billing.models import Team
+from billing import budgets
+from billing.models import Budget, Team
 from routing.models import ApiKey, KeyChange
 
 ALPHABET = string.ascii_letters + string.digits
@@ -64,6 +66,10 @@ def hash_secret(secret: str, version: int | None = None) -> str:
     return hmac.digest(pepper, secret.encode("utf-8", "replace"), "sha256").hex()
 
 
+def new_secret() -> str:
+    return f"{settings.BRAND['key_prefix']}_{''.join(secrets.choice(ALPHABET) for _ in range(RANDOM_CHARACTERS))}"
+
+
 def create_key(
     name: str,
     *,
@@ -75,7 +81,7 @@ def create_key(
     created_by: Any = None,
 ) -> tuple[ApiKey, str]:
     """The row, and the secret, which nobody can read again."""
-    secret = f"{settings.BRAND['key_prefix']}_{''.join(secrets.choice(ALPHABET) for _ in range(RANDOM_CHARACTERS))}"
+    secret = new_secret()
     key = ApiKey.objects.create(
         name=name,
         prefix=secret[:SHOWN_CHARACTERS],
@@ -96,6 +102,21 @@ def revoke(key: ApiKey, now: datetime) -> None:
     """End a key. Every process knows within two seconds."""
     key.revoked_at = now
     key.save(update_fields=["revoked_at"])
+
+
+def set_budget(key: ApiKey, limit_nano: int, **values: Any) -> Budget:
+    """What the key may spend, in place of what it might before. A ValueError says what is wrong: billing/budgets.py."""
+    with transaction.atomic():
+        budget = budgets.set_budget("key", key.pk, limit_nano=limit_nano, **values)
+        key.tell()
+    return budget
+
+
+def remove_budget(key: ApiKey) -> bool:
+    with transaction.atomic():
+        removed = budgets.remove_budget("key", key.pk)
+        key.tell()
+    return removed
 
 
 def prune_key_changes(now: datetime) -> int:

@@ -68,12 +68,17 @@ class ApiKey(models.Model):
     def save(self, *args: Any, **kwargs: Any) -> None:
         with transaction.atomic():
             super().save(*args, **kwargs)
-            KeyChange.objects.create(hash=self.hash)
+            self.tell()
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
         with transaction.atomic():
-            KeyChange.objects.create(hash=self.hash)
+            self.tell()
             return super().delete(*args, **kwargs)
+
+    def tell(self) -> None:
+        """Every process reads it again, by whichever of its secrets it is presented."""
+        hashes = [self.hash, *self.former_secrets.values_list("hash", flat=True)]
+        KeyChange.objects.bulk_create([KeyChange(hash=each) for each in hashes])
 
 
 class FormerSecret(models.Model):

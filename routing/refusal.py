@@ -7,6 +7,26 @@ import asyncio
 from providers.errors import ProviderError
 
 
+class PassedOver(ProviderError):
+    """Not asked at all: a limit or a budget of ours says no to this candidate. Another one may do."""
+
+    code = "rate_limit_exceeded"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        code: str,
+        because: str,
+        provider: str = "",
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message, code=code, provider=provider, retry_after=retry_after, sent=False)
+        self.status = status
+        self.because = because  # in the words of chains.py
+
+
 class Refusal(Exception):
     """In the words and with the status the client gets."""
 

@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
+from msgspec import structs
+
 from routing.asks import Ask
 from routing.bucketing import pick, place
 from routing.caps import expected_cost, money
 from routing.decisions import Candidate, Decision, Live, Problem
 from routing.experiments import arm_of
+from routing.intents import AUTO
 from routing.nearest import Names
 from routing.obstacles import abides, may_use, obstacle
 from routing.snapshot import Arm, ExperimentEntry, ModelEntry, RouteEntry, Snapshot, TierEntry, UseCaseEntry
@@ -48,6 +51,13 @@ def routed(ask: Ask, snapshot: Snapshot, live: Live, *, now: datetime) -> Decisi
         found = remembered[question, ask.data_policy] = _decision(route, places, drawn, ask, tier, met)
     decision: Decision = found
     return decision
+
+
+def freed(ask: Ask) -> Ask:
+    """A key that lists a use case (`auto/code_generation`) may have there whatever models the route names."""
+    if ask.allowed_models and f"{AUTO}/{ask.use_case}" in ask.allowed_models:
+        return structs.replace(ask, allowed_models=frozenset())
+    return ask
 
 
 def _unknown(ask: Ask, param: str, name: str, known: Iterable[str]) -> Decision:

@@ -156,9 +156,13 @@ def at_most(fields: Fields, input_estimate: int, longest: int | None, rates: Rat
     if rates is None:
         return None
     output = asked_for(fields) or longest or DEFAULT_OUTPUT
-    choices = (_number.decode(fields["n"]) if "n" in fields else None) or 1
-    reserved: int = worst_case(input_estimate, output * choices, rates)
+    reserved: int = worst_case(input_estimate, output * choices_in(fields), rates)
     return reserved
+
+
+def choices_in(fields: Fields) -> int:
+    """How many answers the request wants."""
+    return (_number.decode(fields["n"]) if "n" in fields else None) or 1
 
 
 def asked_for(fields: Fields) -> int:

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from billing.costs import Rates
+from billing.terms import Bounds
 from providers.registry import Kind, Place
+from routing.breaker import Rules
 from routing.chains import Chain
 from routing.conditions import Test
 
@@ -40,6 +42,8 @@ class ProviderEntry:
     only_teams: frozenset[int] = frozenset()  # answers nobody else; empty: everybody
     data_region: str = ""  # where it keeps what it is sent, as far as somebody said
     trains_on_data: bool | None = None
+    bounds: Bounds | None = None  # what it allows us
+    rules: Rules | None = None  # of its circuits; None: as usual
 
     @property
     def is_local(self) -> bool:
@@ -98,6 +102,7 @@ class TeamEntry:
     slug: str
     default_model: str = ""
     data_policy: str = ""
+    keeps_content: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +224,7 @@ class Snapshot:
     by_model_id: Mapping[str, tuple[ModelEntry, ...]] = field(default_factory=dict)  # by priority, then slug
     aliases: Mapping[str, ModelEntry] = field(default_factory=dict)
     teams: Mapping[int, TeamEntry] = field(default_factory=dict)
+    team_bounds: Mapping[int, Bounds] = field(default_factory=dict)  # of those that have any
     routing: Routing = field(default_factory=Routing)
     team_defaults: Mapping[int, str] = field(default_factory=dict)
     house_default: str = ""

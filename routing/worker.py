@@ -16,10 +16,14 @@ from functools import cache
 from typing import TypeVar
 
 from django.conf import settings
+from django.db import DatabaseError, connection
 
+from billing import pots
 from billing.journal import Journal
+from billing.journals import place_of
 from billing.ledger import Ledger
 from billing.loader import Loader
+from billing.slices import Slices
 from providers.connector import Connector, connector_from_settings
 from routing.breaker import Breakers
 from routing.callers import KeyBook
@@ -50,12 +54,14 @@ class Worker:
         self.connector: Connector = connector_from_settings()
         self.journal: Journal
         self.loader: Loader
+        self.slices: Slices
         self.gateway: Gateway
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         self.journal = Journal.open(settings.JOURNAL_FOLDER, self.node)
         self.loader = Loader(self.journal)
+        self.slices = Slices(self.node)
         self.loader.start()
         try:
             await self._start()
@@ -64,6 +70,7 @@ class Worker:
             raise
 
     async def _start(self) -> None:
+        self.slices.place = place_of(settings.JOURNAL_FOLDER)
         await self.connector.start()
         await self.snapshots.refresh()
         self.gateway = Gateway(
@@ -72,10 +79,12 @@ class Worker:
             snapshots=self.snapshots,
             relist=Relister(self.snapshots).relist,
             breakers=self.breakers,
+            slices=self.slices,
         )
         self._count()
         self._tasks = [
             asyncio.create_task(self.snapshots.watch(), name="snapshot watch"),
+            asyncio.create_task(self.slices.watch(), name="slices"),
             asyncio.create_task(METRICS.keep_publishing(), name="metrics"),
             asyncio.create_task(self.gateway.exposures.keep_writing(), name="exposures"),
         ]
@@ -97,6 +106,15 @@ class Worker:
         METRICS.gauge(
             "relayhouse_exposures_unwritten", "Exposures not in the database.", lambda: self.gateway.exposures.waiting
         )
+        METRICS.gauge(
+            "relayhouse_contents_unwritten", "Kept contents not in the database.", lambda: self.gateway.contents.waiting
+        )
+        METRICS.gauge(
+            "relayhouse_contents_dropped",
+            "Contents that were to be kept and did not fit the queue.",
+            lambda: self.gateway.contents.dropped,
+        )
+        METRICS.gauge("relayhouse_slices_held", "Shared amounts that a process has some of.", lambda: len(self.slices))
         METRICS.gauge("relayhouse_api_keys_held", "API keys in the caches of the workers.", lambda: len(self.keys))
 
     async def stop(self) -> None:
@@ -105,16 +123,29 @@ class Worker:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._tasks:
             await self.gateway.exposures.flush()
+            await asyncio.to_thread(self.gateway.contents.close)
         await self.connector.close()
         await self.repeats.close()
         await self.snapshots.close()
         self.keys.close()
+        await self.slices.close()
         await asyncio.to_thread(self._close_journal)
         METRICS.stop()
 
     def _close_journal(self) -> None:
         self.loader.close()  # loads what is left
+        if not self.journal.unloaded_bytes:
+            self._let_go_of_slices()
         self.journal.close()
+
+    def _let_go_of_slices(self) -> None:
+        """All that was spent is in the ledger. Where this fails, they go when their lease is over."""
+        try:
+            pots.free_node(self.node)
+        except DatabaseError as error:
+            log.warning("slices are not given back: %s", error)
+        finally:
+            connection.close()
 
 
 _worker: Worker | None = None

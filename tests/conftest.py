@@ -52,11 +52,21 @@ else:
     house_settings.DATABASES["default"]["CONN_MAX_AGE"] = 0
 
 
+def deletions(style: object, tables: list[str], **options: object) -> list[str]:
+    """How Postgres is emptied after a test that commits: TRUNCATE makes a new file for each table and each index.
+
+    In any order: what refers to what is looked at when all of them are empty.
+    """
+    return [";".join(f"DELETE FROM {connection.ops.quote_name(table)}" for table in tables)] if tables else []
+
+
 @pytest.fixture(scope="session")
 def django_db_setup(django_test_environment: None, django_db_blocker: Any) -> Iterator[None]:
     """Made whichever test asks first: pytest-django's own looks only for marks, and modules that commit have none."""
     with django_db_blocker.unblock():
         made = setup_databases(verbosity=0, interactive=False)
+        if connection.vendor == "postgresql":
+            connection.ops.sql_flush = deletions
     yield
     with django_db_blocker.unblock():
         if connection.vendor == "postgresql":
@@ -76,9 +86,13 @@ def no_network() -> None:
 
 @pytest.fixture(autouse=True)
 def plain_static(settings: Any) -> None:
-    """Pages name their files without the manifest that the set-up makes."""
+    """Pages name their files without the manifest that the set-up makes, and a test client does not serve them.
+
+    Each client would look for all of them first; a house that is really served is asked for its files.
+    """
     storage = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
     settings.STORAGES = settings.STORAGES | {"staticfiles": storage}
+    settings.SERVESTATIC_USE_FINDERS = settings.SERVESTATIC_USE_STATIC_ROOT = False
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,8 @@ from typing import Any
 
 from django.utils import timezone
 
-from billing.models import Membership, Organisation, Price, Team
+from billing.ids import attempt_id, new_request_id, started_at
+from billing.models import Attempt, LedgerEntry, Membership, Organisation, Price, Request, Team
 from console.models import User
 from providers.models import Credential, LanguageModel, Provider
 
@@ -67,3 +68,32 @@ def make_price(model: LanguageModel, input: str = "2.50", output: str = "10", **
     return Price.objects.create(
         model=model, input_per_million=Decimal(input), output_per_million=Decimal(output), **fields
     )
+
+
+def make_request(
+    at: datetime | None = None, *, team: Any = None, user: Any = None, key: Any = None, **fields: Any
+) -> Any:
+    """A request as the loader books one: its id carries its moment."""
+    milliseconds = int((at or timezone.now()).timestamp() * 1000)
+    request_id = fields.pop("id", "") or new_request_id(milliseconds)
+    owners = {name: getattr(row, "pk", row) for name, row in (("team_id", team), ("user_id", user), ("key_id", key))}
+    told = {"status": "ok", "purpose": "api", "asked_model": "a:m", "provider": "a", "model": "m", "attempts": 1}
+    if fields.get("status", "ok") == "failed":
+        told |= {"provider": "", "model": "", "error_code": "upstream_timeout"}
+    return Request.objects.create(id=request_id, started_at=started_at(request_id), **(owners | told | fields))
+
+
+def make_attempt(request: Any, number: int = 1, **fields: Any) -> Any:
+    told = {"status": "ok", "billed": "provider", "provider": "a", "model": "m", "duration_ms": 1000}
+    told |= {"request_id": request.id, "started_at": request.started_at, "number": number}
+    return Attempt.objects.create(id=attempt_id(request.id, number), **(told | fields))
+
+
+def make_entry(request: Any, number: int = 1, nano: int | None = 5_400_000, **fields: Any) -> Any:
+    """What the attempt of this number was charged."""
+    told = {"input_tokens": 1200, "output_tokens": 240, "usage_source": "provider", "currency": "USD", "kind": "charge"}
+    told |= {"provider": "a", "model": "m", "purpose": request.purpose, "team_id": request.team_id, "sequence": 0}
+    told |= {"formula": "(1200 input x 2.5 + 240 output x 10) / 1M = 0.0054 USD"}
+    told |= {"request_id": request.id, "started_at": request.started_at, "attempt_id": attempt_id(request.id, number)}
+    told |= {"booked_at": request.started_at, "amount_nano": nano} | fields
+    return LedgerEntry.objects.create(id=f"{told['attempt_id']}/{told['kind']}/{told['sequence']}", **told)

@@ -22,8 +22,8 @@ from bench.processes import command, tree
 from tests.services import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
-START_SECONDS = 30.0
-STOP_SECONDS = 30.0
+START_SECONDS = 90.0
+STOP_SECONDS = 90.0
 
 _migrated = tempfile.TemporaryDirectory(prefix="relayhouse-migrated-")
 
@@ -93,7 +93,11 @@ class House:
         command = [sys.executable, "manage.py", "serve", "--port", str(self.port), "--workers", str(self.workers)]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=log, stderr=log)
-        self.await_ready()
+        try:
+            self.await_ready()
+        except BaseException:
+            self.stop()  # nobody else would: a `with` that did not begin has no end
+            raise
 
     def await_ready(self, seconds: float = START_SECONDS) -> None:
         assert self.process is not None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import secrets
 import shutil
 import signal
 import socket
@@ -21,6 +22,7 @@ from types import FrameType
 from typing import Any
 
 READY_SECONDS = 30.0
+PORTS = range(20_000, 32_768)
 INITDB = "-U relayhouse -A trust -E UTF8 --locale=C --no-sync --no-instructions"
 
 
@@ -42,9 +44,17 @@ def redis_binary() -> str | None:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Below what systems hand out by themselves: nobody can be given it before the server that it is for takes it."""
+    while True:
+        port = PORTS.start + secrets.randbelow(len(PORTS))
+        with socket.socket() as probe:
+            # As servers take theirs: what an ended connection left behind is no hindrance.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 @contextmanager
@@ -176,7 +186,15 @@ def run(command: list[str]) -> int:
     signal.signal(signal.SIGTERM, leave)
     with postgres_server() as database, redis_process() as redis:
         environment = os.environ | {"DATABASE_URL": database, "REDIS_URL": redis}
-        return subprocess.run(command, env=environment).returncode
+        with subprocess.Popen(command, env=environment) as process:
+            try:
+                return process.wait()
+            except KeyboardInterrupt:
+                process.wait()  # the command heard it as well, and may need the servers until it has ended
+                raise
+            except BaseException:
+                process.terminate()
+                raise
 
 
 def main(words: list[str]) -> int:
@@ -188,6 +206,8 @@ def main(words: list[str]) -> int:
     except CannotStart as error:
         sys.stderr.write(f"{error}\n")
         return 3
+    except KeyboardInterrupt:
+        return 130  # the command has said so already
 
 
 if __name__ == "__main__":

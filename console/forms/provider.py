@@ -16,6 +16,7 @@ from console.forms import PlainForm
 from console.forms.connect import LABELS, KeyFields, clean_address
 from providers.models import Credential, Provider
 from providers.registry import Kind
+from routing.breaker import DEFAULT
 
 # Seconds: option, label, what is usual, what it means.
 TIMES = (
@@ -23,6 +24,16 @@ TIMES = (
     ("first_event_seconds", _("First answer"), None, _("Until the first piece of an answer. Empty: what is left.")),
     ("idle_seconds", _("Silence"), 120, _("The longest pause in the middle of an answer.")),
 )
+
+# What it allows us, or we allow ourselves, in all processes together: field, label, what it means, the most it may be.
+ALLOWED = (
+    ("requests_per_minute", _("Requests a minute"), _("Empty: as many as come."), 2**31 - 1),
+    ("tokens_per_minute", _("Tokens a minute"), _("Of questions and answers together. Empty: as many as come."), 2**53),
+    ("concurrency", _("Requests at once"), _("Empty: as many as come."), 2**31 - 1),
+)
+
+ALLOWED_FIELDS = tuple(name for name, *_rest in ALLOWED)
+CIRCUIT = {"circuit_failures": DEFAULT.in_a_row, "circuit_seconds": DEFAULT.first_seconds}
 
 
 class SettingsForm(PlainForm):
@@ -69,11 +80,33 @@ class LimitsForm(PlainForm):
         help_text=_("Where a request names none. Empty: the provider decides."),
     )
 
+    circuit_failures = forms.IntegerField(
+        label=_("Failures in a row"),
+        min_value=1,
+        max_value=1000,
+        required=False,
+        help_text=_("So many open the circuit of a model."),
+    )
+    circuit_seconds = forms.FloatField(
+        label=_("Left alone for"),
+        min_value=1,
+        max_value=3600,
+        required=False,
+        help_text=_("Then one request tries again; a failure doubles the time."),
+    )
+
     def __init__(self, *args: Any, provider: Provider, **kwargs: Any) -> None:
-        names = [name for name, *_rest in TIMES] + ["max_tokens", "temperature"]
+        names = [name for name, *_rest in TIMES] + ["max_tokens", "temperature", *CIRCUIT]
         initial = {name: provider.options.get(name) for name in names}
-        super().__init__(*args, initial=initial | {"timeout_seconds": provider.timeout_seconds}, **kwargs)
+        initial |= {name: getattr(provider, name) for name in ("timeout_seconds", *ALLOWED_FIELDS)}
+        super().__init__(*args, initial=initial, **kwargs)
         self.provider = provider
+        for name, label, words, most in ALLOWED:
+            self.fields[name] = forms.IntegerField(
+                label=label, min_value=0, max_value=most, required=False, help_text=words
+            )
+        for name, rule in CIRCUIT.items():
+            self.fields[name].widget.attrs["data-usual"] = f"{rule:g}"
         for name, label, usual, words in TIMES:
             self.fields[name] = forms.FloatField(
                 label=label, min_value=0.1, max_value=3600, required=False, help_text=words
@@ -89,15 +122,20 @@ class LimitsForm(PlainForm):
     def times(self) -> list[Any]:
         return [self[name] for name, *_rest in TIMES] + [self["timeout_seconds"]]
 
+    @property
+    def allowed(self) -> list[Any]:
+        return [self[name] for name in ALLOWED_FIELDS]
+
     def save(self) -> None:
         provider, cleaned = self.provider, dict(self.cleaned_data)
-        provider.timeout_seconds = cleaned.pop("timeout_seconds")
+        for name in ("timeout_seconds", *ALLOWED_FIELDS):
+            setattr(provider, name, cleaned.pop(name))
         options = {name: value for name, value in provider.options.items() if name not in cleaned}
         for name, value in cleaned.items():
             if value is not None:
                 options[name] = int(value) if isinstance(value, float) and value.is_integer() else value
         provider.options = options
-        provider.save(update_fields=["timeout_seconds", "options"])
+        provider.save(update_fields=["timeout_seconds", "options", *ALLOWED_FIELDS])
 
 
 class TeamsForm(PlainForm):

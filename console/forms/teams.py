@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
-from billing.models import Team
+from billing.models import DataPolicy, Team
 from console.forms import PlainForm, RowForm
 from console.forms.models import clean_default_model
 from console.models import User
@@ -17,18 +17,25 @@ from console.models import User
 class TeamForm(RowForm):
     class Meta:
         model = Team
-        fields = ["name", "description", "default_model", "members_make_keys"]
+        fields = ["name", "description", "default_model", "members_make_keys", "data_policy", "keeps_content"]
         labels = {
             "name": _("Name"),
             "description": _("Description"),
             "default_model": _("Default model"),
             "members_make_keys": _("Members may create their own keys"),
+            "data_policy": _("Where its data may go"),
+            "keeps_content": _("Keep what was asked and answered"),
         }
-        help_texts = {"default_model": _("Answers when a request names no model. Empty: the organisation's.")}
+        help_texts = {
+            "default_model": _("Answers when a request names no model. Empty: the organisation's."),
+            "keeps_content": _("Of requests through the API, sealed, for as long as the house keeps them."),
+        }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["default_model"].widget.attrs.update({"class": "input mono", "spellcheck": "false"})
+        policies = cast(forms.ChoiceField, self.fields["data_policy"])
+        policies.choices = [("", _("To any provider")), *DataPolicy.choices]
 
     def clean_name(self) -> str:
         name = str(self.cleaned_data["name"]).strip()

@@ -27,8 +27,10 @@ from ninja.utils import check_csrf
 from billing.models import Request
 from console import fleet
 from console.access import SIGNED_IN, can, declare_action, memberships_of, public, signed_in
+from console.holders import CHANGE, SEE
 from console.models import User
 from console.reference import groups_of
+from console.views import api_keys, api_requests
 from console.views.answers import page
 from routing.api import Refused, build, error_answer
 from routing.callers import EXPIRED, INVALID, Caller, find_key
@@ -39,6 +41,8 @@ from routing.schemas import ProviderOut
 
 # What a key may do by itself: look at what its own team did, and at models. Everything else takes a person.
 KEY_ACTIONS = frozenset({"requests.see", "models.see"})
+# And what only a key may do that was given the right by name, with the scope that gives it.
+GRANTED: Mapping[str, str] = {"keys.see": SEE, "keys.make_own": CHANGE}
 USED_EVERY = timedelta(minutes=1)  # how exact `last_used_at` is
 
 
@@ -57,9 +61,15 @@ class KeyAuth(HttpBearer):
         if isinstance(found, KeyRefused):
             raise Refused(found.status, found.code, found.message)
         action = _needed(request)
-        if action not in KEY_ACTIONS or (found.scopes and action not in found.scopes):
+        if not _may(found, action):
             raise Refused(403, "not_allowed", f"This needs '{action}', which this key may not do.")
         return found
+
+
+def _may(caller: Caller, action: str) -> bool:
+    if action in GRANTED:
+        return GRANTED[action] in caller.scopes
+    return action in KEY_ACTIONS and (not caller.scopes or action in caller.scopes)
 
 
 class SessionAuth(APIKeyCookie):
@@ -152,13 +162,15 @@ def _declared(api: NinjaAPI) -> dict[str, dict[str, str]]:
     needs: dict[str, dict[str, str]] = {}
     for _, router in api._routers:
         for view in router.path_operations.values():
+            of_path: dict[str, str] = {}  # a path has one name, that of one of its operations
             for operation in view.operations:
                 name = api.get_operation_url_name(operation, router=router)
                 action = (operation.openapi_extra or {}).get("x-needs")
                 if not action:
                     raise LookupError(f"The API operation '{name}' declares no permission.")
                 declare_action(f"api:{name}", action)
-                needs.setdefault(name, {}).update(dict.fromkeys(operation.methods, action))
+                of_path.update(dict.fromkeys(operation.methods, action))
+                needs[name] = of_path
     return needs
 
 
@@ -228,6 +240,9 @@ def _told(row: fleet.Row) -> ProviderOut:
 api = build(
     authenticate=[KeyAuth(), SessionAuth()], may_see=may_see, version=settings.VERSION, providers=told_providers
 )
+
+api_keys.add(api)
+api_requests.add(api)
 
 urlpatterns = [
     path("docs", docs, name="api-docs"),

@@ -16,7 +16,7 @@ from console.views.answers import go, person_of
 from console.views.provider import provider_at
 from providers.models import Provider
 from routing import circuits
-from routing.breaker import DEFAULT
+from routing.breaker import DEFAULT, rules_from
 
 
 @needs("providers.change")
@@ -56,5 +56,5 @@ def circuits_of(provider: Provider) -> dict[str, Any]:
         "circuits": [{"name": row.target.partition(":")[2], "row": row} for row in opened],
         "held_open": any(row.held for row in opened),
         "closed_models": [name for name in names if f"{provider.slug}:{name}" not in shut],
-        "rules": DEFAULT,
+        "rules": rules_from(provider.options) or DEFAULT,
     }

@@ -23,7 +23,7 @@ from console import fleet, keyring, trials
 from console.access import can, needs, require
 from console.audit import fields_of, record
 from console.figures import figures_of, uses_of
-from console.forms.provider import LimitsForm, MoveForm, SettingsForm, TeamsForm
+from console.forms.provider import ALLOWED_FIELDS, LimitsForm, MoveForm, SettingsForm, TeamsForm
 from console.models import AuditEntry, User
 from console.overview import told
 from console.paging import page_of
@@ -112,7 +112,7 @@ def limits(request: HttpRequest, slug: str) -> HttpResponse:
     if request.method != "POST":
         return page(request, "providers/limits.html", _limits(request, provider, LimitsForm(provider=provider)))
     require(request, "providers.change")
-    before = fields_of(provider, "timeout_seconds", "options")
+    before = fields_of(provider, "timeout_seconds", "options", *ALLOWED_FIELDS)
     form = LimitsForm(request.POST, provider=provider)
     if not form.is_valid():
         return refused_form(request, "providers/limits.html", _limits(request, provider, form), part="form")

@@ -26,7 +26,7 @@ from console.views.answers import go, page, person_of, query_of, refused_form
 from console.views.undo import with_undo
 from routing.models import ApiKey
 
-FIELDS = ("name", "description", "default_model", "members_make_keys")
+FIELDS = ("name", "description", "default_model", "members_make_keys", "data_policy", "keeps_content")
 COLLEAGUES = 200  # suggested while an address is typed; everybody else can be typed in full
 KEYS = 50
 

@@ -19,6 +19,7 @@ TWINS = {
     "docs/settings.md": "docs/fr/settings.md",
     "docs/routing.md": "docs/fr/routing.md",
     "docs/costs.md": "docs/fr/costs.md",
+    "docs/limits.md": "docs/fr/limits.md",
     "docs/providers.md": "docs/fr/providers.md",
 }
 BLOCK = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)

@@ -11,9 +11,10 @@ from django.utils import timezone
 
 from billing.hours import BOUNDS
 from billing.models import Organisation, ProviderHour, Team
+from billing.terms import Bounds
 from console import trials
 from console.figures import figures_of, uses_of
-from console.models import AuditEntry
+from console.models import AuditEntry, User
 from providers import connector, discovery
 from providers.models import LanguageModel, ModelAlias, Provider
 from providers.registry import KINDS
@@ -111,8 +112,48 @@ def test_limits_are_those_the_gateway_keeps(client: Any, provider: Provider) -> 
     assert AuditEntry.objects.get(verb="change").content["after"]["timeout_seconds"] == 90
 
 
+def test_what_a_provider_is_asked_at_most(client: Any, provider: Provider) -> None:
+    fields = {
+        "timeout_seconds": "90",
+        "requests_per_minute": "60",
+        "tokens_per_minute": "100000",
+        "concurrency": "0",
+        "circuit_failures": "2",
+        "circuit_seconds": "7.5",
+    }
+    assert client.post("/providers/house/limits/", fields).status_code == 302
+    entry = compile_snapshot().providers["house"]
+    assert entry.bounds == Bounds("provider", provider.pk, 60, 100_000, 0)
+    assert entry.rules is not None
+    assert (entry.rules.in_a_row, entry.rules.first_seconds) == (2, 7.5)
+    after = AuditEntry.objects.get(verb="change").content["after"]
+    assert (after["requests_per_minute"], after["tokens_per_minute"], after["concurrency"]) == (60, 100_000, 0)
+    page = client.get("/providers/house/limits/").content.decode()
+    assert "2 failures in a row open it" in page
+    assert "after 7.5 s" in page
+    client.post("/providers/house/limits/", {"timeout_seconds": "90"})
+    entry = compile_snapshot().providers["house"]
+    assert (entry.bounds, entry.rules) == (None, None)
+
+
+def test_who_may_not_change_limits_reads_them(provider: Provider, signed_in: Any, vera: User) -> None:
+    Provider.objects.filter(pk=provider.pk).update(requests_per_minute=6000)
+    page = signed_in(vera).get("/providers/house/limits/").content.decode()
+    assert "6,000" in page
+    assert "<dt>Failures in a row</dt><dd>5</dd>" in page
+
+
 @pytest.mark.parametrize(
-    ("field", "value"), [("timeout_seconds", "0"), ("connect_seconds", "soon"), ("temperature", "3")]
+    ("field", "value"),
+    [
+        ("timeout_seconds", "0"),
+        ("connect_seconds", "soon"),
+        ("temperature", "3"),
+        ("requests_per_minute", "-1"),
+        ("tokens_per_minute", "1e5"),
+        ("circuit_failures", "0"),
+        ("circuit_seconds", "0.5"),
+    ],
 )
 def test_limits_that_are_none(client: Any, provider: Provider, field: str, value: str) -> None:
     assert client.post("/providers/house/limits/", {"timeout_seconds": "90", field: value}).status_code == 422

@@ -91,6 +91,13 @@ def test_a_line_leaves_gaps_and_shows_its_limit() -> None:
     assert 'd="M0 20.00H30"' in html
 
 
+def test_a_line_without_a_value_is_not_drawn() -> None:
+    axis = Axis(10, ["0", "10"], [(0, "1")], ["1", "2"])
+    html = lines("Budget.", [Series("Actual", "d1", [None, None], ["", ""])], axis)
+    assert 'class="ln' not in html
+    assert 'd="M"' not in html
+
+
 def test_small_charts() -> None:
     assert 'd="M0.0,100.0 100.0,0.0"' in spark([1, 2])
     assert spark([3, 3])

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket as sockets
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
-from tests.house import House
+from tests.house import House, wait_until
 
 pytestmark = pytest.mark.promise
 SECONDS = 20.0
@@ -78,7 +80,10 @@ def houses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[House, Ho
     shared = {"DATABASE_URL": f"sqlite:///{folder / 'shared.sqlite3'}", "DRAIN_SECONDS": "30", **keys}
     (folder / "one").mkdir()
     (folder / "other").mkdir()
-    with House(folder / "one", **shared) as one, House(folder / "other", **shared) as other:
+    other = House(folder / "other", **shared)
+    with House(folder / "one", **shared) as one, ExitStack() as stack:
+        stack.callback(other.stop)
+        other.start()  # the database is there already
         yield one, other
 
 
@@ -86,10 +91,16 @@ def houses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[House, Ho
 def two(houses: tuple[House, House]) -> Iterator[Two]:
     one, other = houses
     if one.process is None:
+        wait_until(lambda: is_free(one.port))  # what a kill left behind ends by itself
         one.start()
     both = Two(one, other)
     yield both
     both.close()
+
+
+def is_free(port: int) -> bool:
+    with sockets.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
 def say(socket: ClientConnection, **message: Any) -> None:
@@ -119,6 +130,14 @@ def read(socket: ClientConnection, until: int | None = None) -> tuple[str, int, 
     return text, seq, ""
 
 
+def kill(house: House) -> None:
+    """First the process that writes, which would notice the end of its supervisor and finish in order."""
+    (worker,) = house.web_workers()
+    os.kill(worker, signal.SIGKILL)
+    wait_until(lambda: not Path(f"/proc/{worker}").exists())  # its supervisor saw it
+    house.stop(signal.SIGKILL)
+
+
 def test_another_process_goes_on_where_a_browser_was(two: Two) -> None:
     first = two.socket(two.one)
     elsewhere = two.socket(two.other)
@@ -135,7 +154,8 @@ def test_another_process_goes_on_where_a_browser_was(two: Two) -> None:
     # What the start of a socket shows already is not told again, so its text may begin later.
     assert whole.endswith(text + rest)
     assert whole.endswith(read(elsewhere)[0])
-    assert len(text) > 40
+    assert text
+    assert rest
 
 
 def test_stop_reaches_the_process_that_writes(two: Two) -> None:
@@ -165,11 +185,13 @@ def test_a_process_that_stops_finishes_its_answers(two: Two) -> None:
 def test_a_process_that_dies_leaves_what_its_log_holds(two: Two) -> None:
     socket = two.socket(two.one)
     run = ask(socket, SLOWLY)
-    heard, _, _ = read(socket, until=60)
-    elsewhere = two.socket(two.other)
-    two.one.stop(signal.SIGKILL)
+    heard, seq, _ = read(socket, until=20)
+    elsewhere = two.socket(two.other, {run: 1})
+    while hear(elsewhere, "delta")["seq"] < seq:
+        pass  # the other process knows only what the log holds
+    kill(two.one)
     told = hear(elsewhere, "error")
     assert "The server restarted" in told["say"]
     status, code, text = two.state(run)
     assert (status, code) == ("interrupted", "server_restart")
-    assert heard[: len(heard) // 2] in text  # all but the last quarter of a second, which a reader may have seen
+    assert heard in text

@@ -23,7 +23,7 @@ from providers.errors import (
     TimedOut,
     Unreachable,
 )
-from routing.breaker import DEFAULT, Breakers, Change, Outcome, State, after, outcome_of
+from routing.breaker import DEFAULT, Breakers, Change, Outcome, State, after, outcome_of, rules_from
 
 A, B = "openai:large", "groq:small"
 DOWN = Overloaded("busy")
@@ -199,3 +199,18 @@ def test_an_open_circuit_always_has_an_end(steps: list[tuple[Outcome, float, flo
             assert state.opened_at <= now
         else:
             assert state.in_a_row < DEFAULT.in_a_row
+
+
+def test_a_provider_may_have_rules_of_its_own() -> None:
+    assert rules_from({"connect_seconds": 5}) is None
+    rules = rules_from({"circuit_failures": 2, "circuit_seconds": 400})
+    assert rules is not None
+    assert (rules.in_a_row, rules.first_seconds, rules.longest_seconds) == (2, 400, 400)
+    made = breakers()
+    made.note(A, DOWN, 100.0, rules)
+    assert made.shut([A], 100.0) == {}
+    made.note(A, DOWN, 101.0, rules)
+    assert made.shut([A], 101.0) == {A: 501.0}
+    refused = breakers()
+    refused.note(A, BadCredentials("no", upstream_status=401), 100.0, rules_from({"circuit_failures": 50}))
+    assert A in refused.shut([A], 100.0)

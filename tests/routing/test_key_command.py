@@ -12,6 +12,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from billing.models import Organisation, Team
+from billing.terms import Bounds
 from console.audit import verify
 from console.models import AuditEntry
 from routing.callers import Caller, KeyBook, Refused
@@ -157,3 +158,86 @@ def test_it_is_quick() -> None:
     began = time.perf_counter()
     create("--team", "Research")
     assert time.perf_counter() - began < 1.0
+
+
+# -- limits and a budget -----------------------------------------------------------------
+
+
+def test_limits_and_a_budget_of_a_key() -> None:
+    Organisation.objects.filter(pk=Organisation.get().pk).update(currency="EUR", time_zone="Europe/Paris")
+    words = ["--budget", "2.5", "--period", "week", "--requests-per-minute", "60", "--concurrency", "4"]
+    caller = found(create("--team", "Research", *words).strip())
+    assert isinstance(caller, Caller)
+    allowance = caller.allowance
+    assert allowance is not None
+    assert allowance.bounds == Bounds("key", caller.key_id, 60, None, 4)
+    budget = allowance.budget
+    assert budget is not None
+    assert (budget.limit_nano, budget.currency, budget.period, budget.zone, budget.downgrade) == (
+        2_500_000_000,
+        "EUR",
+        "week",
+        "Europe/Paris",
+        False,
+    )
+    content = AuditEntry.objects.get(object_kind="apikey").content
+    assert content["after"]["budget"] == "2.5 EUR week"
+    assert content["after"]["requests_per_minute"] == 60
+
+
+def test_a_budget_with_everything_said() -> None:
+    words = ["--budget", "0.000000001", "--currency", "usd", "--time-zone", "UTC", "--at-limit", "downgrade"]
+    caller = found(create("--team", "Research", *words).strip())
+    assert isinstance(caller, Caller)
+    assert caller.allowance is not None
+    assert caller.allowance.bounds is None
+    budget = caller.allowance.budget
+    assert budget is not None
+    assert (budget.limit_nano, budget.currency, budget.zone, budget.downgrade) == (1, "USD", "UTC", True)
+
+
+def test_a_key_without_limits_has_nothing_to_look_at() -> None:
+    caller = found(create("--team", "Research").strip())
+    assert isinstance(caller, Caller)
+    assert caller.allowance is None
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--budget", "much"), "--budget takes an amount"),
+        (("--budget", "-1"), "--budget takes an amount"),
+        (("--budget", "nan"), "--budget takes an amount"),
+        (("--budget", "0.0000000001"), "--budget takes an amount"),
+        (("--budget", "1e30"), "amount of money"),
+        (("--budget", "1", "--currency", "dollars"), "no currency"),
+        (("--budget", "1", "--time-zone", "Mars/Base"), "no time zone"),
+        (("--period", "day"), "--period belongs to a budget"),
+        (("--concurrency", "-1"), "a number from 0 to"),
+        (("--concurrency", "few"), "invalid"),
+    ],
+)
+def test_what_is_no_budget_makes_no_key(words: tuple[str, ...], said: str) -> None:
+    with pytest.raises(CommandError, match=said):
+        create("--team", "Research", *words)
+    assert not ApiKey.objects.exists()
+
+
+def test_limits_can_be_changed_and_taken_away() -> None:
+    secret = create("--team", "Research", "--budget", "1", "--concurrency", "4", "--requests-per-minute", "9").strip()
+    key("limit", secret[:9], "--concurrency", "none", "--budget", "3", "--period", "day")
+    caller = found(secret)
+    assert isinstance(caller, Caller)
+    assert caller.allowance is not None
+    assert caller.allowance.bounds == Bounds("key", caller.key_id, 9, None, None)
+    assert caller.allowance.budget is not None
+    assert (caller.allowance.budget.limit_nano, caller.allowance.budget.period) == (3_000_000_000, "day")
+    key("limit", str(caller.key_id), "--no-budget", "--requests-per-minute", "none")
+    caller = found(secret)
+    assert isinstance(caller, Caller)
+    assert caller.allowance is None
+    changes = AuditEntry.objects.filter(object_kind="apikey", verb="change").order_by("id")
+    assert [entry.content["after"].get("budget") for entry in changes] == ["3 USD day", "none"]
+    for wrong in ((), ("--no-budget", "--budget", "1")):
+        with pytest.raises(CommandError):
+            key("limit", secret[:9], *wrong)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from billing import pots
 from billing.journal import LOCK
 from billing.journals import Home, homes, set_aside, taken
 from billing.lines import Damaged
@@ -61,6 +63,11 @@ class Command(BaseCommand):
 
     def abandon(self, node: str) -> None:
         home = next((home for home in homes(settings.JOURNAL_FOLDER) if home.node == node), None)
+        if home is None and (count := pots.free_node(node, lost_at=time.time())):
+            self.stdout.write(
+                f"The journal of {node} is not here. It had taken of {count} shared amounts: that is free."
+            )
+            return
         if home is None:
             raise CommandError(f"There is no journal of '{node}' here: `manage.py journal show` lists them.")
         (home.path / LOCK).touch(mode=0o600)  # it may be lost like the rest
