@@ -142,7 +142,7 @@ def test_one_is_changed_rotated_and_ended(open_page: Any, width: int, theme: str
     page.get_by_role("link", name="Change").click()
     drawer = page.locator("#key-form")
     drawer.get_by_label("Requests a minute").fill("60")
-    drawer.get_by_text("Other date").click()
+    drawer.get_by_role("radio", name="Other date").check()
     drawer.get_by_label("Last day").fill("2090-01-31")
     assert faults(page) == []
     drawer.get_by_role("button", name="Save the key").click()
