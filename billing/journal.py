@@ -17,6 +17,7 @@ import threading
 from collections.abc import Iterable
 from pathlib import Path
 
+from billing.appending import write
 from billing.lines import line_of
 from billing.records import Record
 
@@ -111,7 +112,7 @@ class Journal:
             self._begin_segment()
         written = 0
         try:
-            written = os.write(self._file, lines)
+            written = write(self._file, lines)
             if written != len(lines):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError:

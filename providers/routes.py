@@ -49,10 +49,7 @@ def head_of(request: HttpRequest, route: Route, *, keep: bool = True) -> bytes:
     headers = request.headers
     for name, value in headers.items():
         lines.append(f"{name}: {value}\r\n")
-    own = {name.lower() for name in headers}
-    for name, value in DEFAULTS.items():
-        if name not in own:
-            lines.append(f"{name}: {value}\r\n")
+    lines += _defaults_beside(tuple(headers))
     if request.body or request.method in _WITH_BODY:
         lines.append(f"content-length: {len(request.body)}\r\n")
     if not keep:
@@ -63,3 +60,9 @@ def head_of(request: HttpRequest, route: Route, *, keep: bool = True) -> bytes:
     if not head.count("\n") == head.count("\r") == len(lines) or "\0" in head:
         raise BadRequest("A header for the provider holds a character that no header may hold.", sent=False)
     return head.encode()
+
+
+@lru_cache(maxsize=256)
+def _defaults_beside(names: tuple[str, ...]) -> tuple[str, ...]:
+    own = {name.lower() for name in names}
+    return tuple(f"{name}: {value}\r\n" for name, value in DEFAULTS.items() if name not in own)

@@ -183,7 +183,11 @@ class Attempt:
         return data
 
     async def read(self) -> bytes:
-        pieces = [data async for data in self]
+        pieces: list[bytes] = []
+        async for data in self:
+            pieces.append(data)
+            if self._source is not None and self._source.is_eof():  # a piece is all there was
+                break
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     # -- time -----------------------------------------------------------------------
