@@ -16,11 +16,12 @@ from billing.ids import new_request_id
 from billing.models import Budget, Team
 from console import keys as secrets_of_the_house
 from console.audit import fields_of, record_command
+from console.keynames import unknown
 from console.models import User
 from routing.asks import Ask
 from routing.compiler import compile_snapshot
 from routing.decisions import Live
-from routing.engine import decide
+from routing.engine import AUTO, decide
 from routing.keys import SHOWN_CHARACTERS, create_key, remove_budget, revoke, set_budget
 from routing.models import ApiKey
 from routing.rotation import LONGEST_OVERLAP, Ended, rotate
@@ -119,6 +120,10 @@ class Command(BaseCommand):
         """A key may be made before its models are there, but a slip should not go unseen."""
         snapshot = compile_snapshot()
         for model in models:
+            if model.startswith(f"{AUTO}/"):
+                if unknown([model], snapshot):
+                    self.stderr.write(f"Note: There is no use case '{model.removeprefix(f'{AUTO}/')}'.")
+                continue
             ask = Ask(new_request_id(), model, purpose="system")
             problem = decide(ask, snapshot, Live(), now=timezone.now()).problem
             if problem is not None and problem.code in ("model_not_found", "invalid_model_string"):
