@@ -65,10 +65,10 @@ def test_a_phone_shows_name_what_was_spent_and_state(open_page: Any) -> None:
 
 def test_the_list_is_narrowed_in_place(open_page: Any) -> None:
     page = open_page("/keys/", CLAIRE)
-    page.get_by_role("link", name="Needs attention").click()
+    page.locator("main").get_by_role("link", name="Needs attention").click()
     page.wait_for_url("**state=attention")
     expect(page.locator("#key-table tbody tr")).to_have_count(1)
-    expect(page.get_by_role("link", name="Needs attention")).to_have_attribute("aria-current", "true")
+    expect(page.locator("main").get_by_role("link", name="Needs attention")).to_have_attribute("aria-current", "true")
     page.keyboard.press("/")
     page.keyboard.type("nothing-like-it")
     expect(page.get_by_role("heading", name="No key is like this")).to_be_visible()
