@@ -1,7 +1,7 @@
 """A `write` that keeps the interpreter, for what takes microseconds and is done twice a request.
 
 `os.write` lets other threads run meanwhile. One that waits for its turn, as the loader does under load, is woken each
-time and comes too late each time, and that costs several times the write itself.
+time and finds the turn taken again: two changes of threads for nothing.
 """
 
 from __future__ import annotations
